@@ -1,0 +1,1 @@
+//! Scripted peers and other tools for the tests.
