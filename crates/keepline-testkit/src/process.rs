@@ -147,6 +147,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::sockets::ReservedPort;
 
     fn shell(script: &str) -> Command {
         let mut command = Command::new("sh");
@@ -191,7 +192,7 @@ mod tests {
     #[tokio::test]
     #[should_panic(expected = "ended early (exit status: 1) and said:\nno such option")]
     async fn a_server_that_does_not_start_fails_with_its_own_words() {
-        let port = crate::sockets::free_port();
-        Process::serve(shell("echo no such option; exit 1"), port).await;
+        let reserved = ReservedPort::new().expect("a port is free");
+        Process::serve(shell("echo no such option; exit 1"), reserved.port()).await;
     }
 }

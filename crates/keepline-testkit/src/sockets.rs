@@ -8,7 +8,7 @@
 //! The table is not a snapshot: while sockets come and go a single reading may miss one. Hence
 //! [`Sockets::until`], which looks again.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::{fs, io};
 
 use tokio::net::TcpSocket;
@@ -155,50 +155,45 @@ pub fn until_listening(port: u16) -> impl Future<Output = ()> {
     })
 }
 
-/// A port of 127.0.0.1 that nobody uses now, for a server that must be told its port.
+/// A port of 127.0.0.1 for a server that must be told its port, and one that refuses connections
+/// until then.
 ///
-/// Nothing reserves it: prefer port 0 wherever the server can say what it got.
-///
-/// # Panics
-///
-/// If there is no free port.
-#[must_use]
-pub fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
-    listener
-        .local_addr()
-        .expect("a bound socket has an address")
-        .port()
-}
-
-/// A port that refuses connections, reliably: it is taken, but nobody listens.
+/// As long as this lives the kernel gives the port to nobody who asks for any, but lets a server
+/// have it that asks for this one with `SO_REUSEADDR`, as all servers do.
 #[derive(Debug)]
-pub struct RefusedPort {
-    socket: TcpSocket,
+pub struct ReservedPort {
+    // Bound, with SO_REUSEADDR as well, but never listening: that is what reserves and refuses.
+    _socket: TcpSocket,
+    addr: SocketAddr,
 }
 
-impl RefusedPort {
-    /// Takes a free port of 127.0.0.1, until dropped.
+impl ReservedPort {
+    /// Reserves a free port.
     ///
     /// # Errors
     ///
-    /// If there is no free port.
+    /// If there is none.
     pub fn new() -> io::Result<Self> {
         let socket = TcpSocket::new_v4()?;
+        socket.set_reuseaddr(true)?;
         socket.bind((Ipv4Addr::LOCALHOST, 0).into())?;
-        Ok(Self { socket })
+        let addr = socket.local_addr()?;
+        Ok(Self {
+            _socket: socket,
+            addr,
+        })
     }
 
-    /// The address that refuses.
-    ///
-    /// # Panics
-    ///
-    /// Never: the socket is bound.
+    /// The address with the port.
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
-        self.socket
-            .local_addr()
-            .expect("a bound socket has an address")
+        self.addr
+    }
+
+    /// The port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.addr.port()
     }
 }
 
@@ -239,7 +234,7 @@ fn read_table(path: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::net::TcpStream;
+    use std::net::{TcpListener, TcpStream};
 
     use super::*;
 
@@ -299,10 +294,12 @@ mod tests {
         assert_eq!(clients.in_state(State::Established).count(), 0);
     }
 
-    #[tokio::test]
-    async fn a_refused_port_refuses() {
-        let refused = RefusedPort::new().expect("a port is free");
-        let error = TcpStream::connect(refused.addr()).expect_err("nobody listens");
+    #[test]
+    fn a_reserved_port_refuses_until_a_server_asks_for_it() {
+        let reserved = ReservedPort::new().expect("a port is free");
+        let error = TcpStream::connect(reserved.addr()).expect_err("nobody listens");
         assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+        let _server = TcpListener::bind(reserved.addr()).expect("it is reserved for a server");
+        TcpStream::connect(reserved.addr()).expect("the server's queue has room");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use keepline_testkit::sockets::{self, Sockets, State};
+use keepline_testkit::sockets::{ReservedPort, Sockets, State};
 use keepline_testkit::{Process, RawClient, ScratchDir, certs, peers};
 
 fn nginx_command(nginx: &std::path::Path, scratch: &ScratchDir, port: u16) -> Command {
@@ -33,10 +33,11 @@ async fn nginx_serves_until_the_guard_is_dropped() {
         return;
     };
     let scratch = ScratchDir::new("nginx");
-    let port = sockets::free_port();
+    let reserved = ReservedPort::new().expect("a port is free");
+    let port = reserved.port();
     let process = Process::serve(nginx_command(&nginx, &scratch, port), port).await;
 
-    let mut client = RawClient::connect(([127, 0, 0, 1], port).into()).await;
+    let mut client = RawClient::connect(reserved.addr()).await;
     for _ in 0..2 {
         client
             .send("GET / HTTP/1.1\r\nhost: localhost\r\n\r\n")

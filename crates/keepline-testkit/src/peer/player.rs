@@ -37,14 +37,20 @@ pub(super) async fn play(stream: TcpStream, script: Script, recorder: Recorder) 
         ControlFlow::Break(stop) => stop,
         ControlFlow::Continue(()) => player.hold().await,
     };
-    // The socket is closed before the end is recorded: who waits for the end sees it closed.
+    // An end is recorded when the socket is closed, so that who waits for it sees it closed. A
+    // failure is recorded before, so that a test that sees the connection end can't miss it.
     let Player {
         stream, recorder, ..
     } = player;
-    drop(stream);
     match stop {
-        Stop::Ended(ending) => recorder.ended(ending),
-        Stop::Failed(what) => recorder.failed(&what),
+        Stop::Ended(ending) => {
+            drop(stream);
+            recorder.ended(ending);
+        }
+        Stop::Failed(what) => {
+            recorder.failed(&what);
+            drop(stream);
+        }
     }
 }
 
