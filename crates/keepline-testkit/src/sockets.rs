@@ -5,6 +5,10 @@
 //! the client's as its remote port. After a close the side that closed first keeps a
 //! [`State::TimeWait`] for a minute, which makes connections countable even when they are over.
 //!
+//! That minute has a price: a port that the kernel hands out may still have such sockets of an
+//! earlier test. So count on the port of a [`Peer`](crate::peer::Peer) or a [`ReservedPort`], which
+//! start from none.
+//!
 //! The table is not a snapshot: while sockets come and go a single reading may miss one. Hence
 //! [`Sockets::until`], which looks again.
 
@@ -195,6 +199,18 @@ impl ReservedPort {
     pub fn port(&self) -> u16 {
         self.addr.port()
     }
+}
+
+/// Binds until the kernel hands out a port that no socket is on or connected to.
+pub(crate) fn unused<T>(mut bind: impl FnMut() -> io::Result<(u16, T)>) -> io::Result<T> {
+    const ATTEMPTS: usize = 100;
+    for _ in 0..ATTEMPTS {
+        let (port, bound) = bind()?;
+        if Sockets::on_port(port).count() + Sockets::to_port(port).count() == 0 {
+            return Ok(bound);
+        }
+    }
+    Err(io::ErrorKind::AddrInUse.into())
 }
 
 /// The columns of a table that matter here.
