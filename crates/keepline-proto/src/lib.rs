@@ -77,7 +77,7 @@ pub use error::{LocalError, RemoteError};
 pub use facts::{ConnectionOptions, ContentLength, Expectation, Facts, HostFact, TransferEncoding};
 pub use field::Field;
 pub use framing::Framing;
-pub use head::{Fields, RequestHead, ResponseHead};
+pub use head::{Fields, FieldsIter, RequestHead, ResponseHead};
 pub use limits::{Config, Limits, ObsFold};
 pub use persistence::{NotPersistent, Persistence};
 pub use state::{Role, State};
