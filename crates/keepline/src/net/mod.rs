@@ -1,0 +1,5 @@
+//! Sockets: the byte streams below HTTP, how they are opened and how they are accepted.
+
+mod stream;
+
+pub use stream::{PeerAddr, Stream};
