@@ -1,0 +1,298 @@
+//! Writes heads. Framing fields are always this crate's own: what a caller sets of them is an
+//! input to the decision, never copied.
+//!
+//! Invariant: on an error nothing has been appended to the output.
+
+use http::{HeaderMap, Method, StatusCode};
+
+use crate::body::BodyWriter;
+use crate::framing::{Asked, has_no_body};
+use crate::target::target_form;
+use crate::{BodyLength, ContentLength, Facts, Field, HostFact, LocalError, TransferEncoding};
+
+/// The start line of a request that is to be written; the version is always HTTP/1.1.
+#[derive(Debug, Clone, Copy)]
+pub struct RequestLine<'a> {
+    /// The method.
+    pub method: &'a Method,
+    /// The target in the form that the next hop needs (see [`target`](crate::target)).
+    pub target: &'a [u8],
+}
+
+/// How a message that is about to be written will be framed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Outgoing {
+    pub(crate) writer: BodyWriter,
+    pub(crate) line: FramingLine,
+}
+
+/// The field line that tells the framing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FramingLine {
+    None,
+    Length(u64),
+    Chunked,
+}
+
+/// The line about persistence that has to be added.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ConnectionLine {
+    None,
+    Close,
+    KeepAlive,
+}
+
+/// How a request is framed.
+pub(crate) fn request_outgoing(
+    method: &Method,
+    facts: &Facts,
+    body: BodyLength,
+) -> Result<Outgoing, LocalError> {
+    if facts.host != HostFact::One {
+        return Err(LocalError::MissingHost);
+    }
+    let declared = declared(facts, Some(body))?;
+    if *method == Method::CONNECT {
+        // "A CONNECT request message does not have content." (RFC 9110 §9.3.6)
+        let is_empty = body == BodyLength::Known(0)
+            && declared.is_none_or(|outgoing| outgoing.line == FramingLine::Length(0));
+        return if is_empty {
+            Ok(NO_BODY)
+        } else {
+            Err(LocalError::ContentInConnect)
+        };
+    }
+    if let Some(outgoing) = declared {
+        return Ok(outgoing);
+    }
+    Ok(match body {
+        // "A user agent SHOULD send Content-Length in a request when the method defines a
+        // meaning for enclosed content and it is not sending Transfer-Encoding." (RFC 9110 §8.6)
+        BodyLength::Known(0) => match *method {
+            Method::POST | Method::PUT | Method::PATCH => counted(0),
+            _ => NO_BODY,
+        },
+        BodyLength::Known(length) => counted(length),
+        BodyLength::Unknown => CHUNKED,
+    })
+}
+
+/// How a final response is framed. `chunked_understood`: the client speaks HTTP/1.1.
+pub(crate) fn response_outgoing(
+    asked: Asked,
+    status: StatusCode,
+    chunked_understood: bool,
+    facts: &Facts,
+    body: BodyLength,
+) -> Result<Outgoing, LocalError> {
+    if asked == Asked::Head || has_no_body(status) {
+        let suppressed = suppressed(asked, status, facts, body)?;
+        return Ok(match suppressed.line {
+            // "A server MUST NOT send a response containing Transfer-Encoding unless the
+            // corresponding request indicates HTTP/1.1 (or later minor
+            // revisions)." (RFC 9112 §6.1)
+            FramingLine::Chunked if !chunked_understood => Outgoing {
+                line: FramingLine::None,
+                ..suppressed
+            },
+            FramingLine::Chunked | FramingLine::Length(_) | FramingLine::None => suppressed,
+        });
+    }
+    let outgoing = declared(facts, Some(body))?.unwrap_or_else(|| match body {
+        BodyLength::Known(length) => counted(length),
+        BodyLength::Unknown => CHUNKED,
+    });
+    if matches!(outgoing.writer, BodyWriter::Chunked) && !chunked_understood {
+        return Ok(Outgoing {
+            writer: BodyWriter::UntilClose,
+            line: FramingLine::None,
+        });
+    }
+    Ok(outgoing)
+}
+
+/// A response without a body. To HEAD and in 304 the framing fields tell what GET would have got
+/// (RFC 9110 §8.6); 1xx and 204 have none.
+fn suppressed(
+    asked: Asked,
+    status: StatusCode,
+    facts: &Facts,
+    body: BodyLength,
+) -> Result<Outgoing, LocalError> {
+    let told = declared(facts, None)?.map(|outgoing| outgoing.line);
+    let line = match (told, body) {
+        _ if status.is_informational() || status == StatusCode::NO_CONTENT => FramingLine::None,
+        (Some(line), _) => line,
+        (None, BodyLength::Known(length)) if asked == Asked::Head && length > 0 => {
+            FramingLine::Length(length)
+        }
+        (None, BodyLength::Known(_) | BodyLength::Unknown) => FramingLine::None,
+    };
+    Ok(Outgoing {
+        writer: BodyWriter::Suppressed,
+        line,
+    })
+}
+
+const NO_BODY: Outgoing = Outgoing {
+    writer: BodyWriter::Length { left: 0 },
+    line: FramingLine::None,
+};
+
+const CHUNKED: Outgoing = Outgoing {
+    writer: BodyWriter::Chunked,
+    line: FramingLine::Chunked,
+};
+
+const fn counted(length: u64) -> Outgoing {
+    Outgoing {
+        writer: BodyWriter::Length { left: length },
+        line: FramingLine::Length(length),
+    }
+}
+
+/// What the caller's own framing fields say. `body` is checked against them where it is sent.
+fn declared(facts: &Facts, body: Option<BodyLength>) -> Result<Option<Outgoing>, LocalError> {
+    match (facts.transfer_encoding, facts.content_length) {
+        (TransferEncoding::Unsupported | TransferEncoding::ChunkedNotLast, _) => {
+            Err(LocalError::UnsupportedTransferEncoding)
+        }
+        (TransferEncoding::Chunked, ContentLength::Absent) => Ok(Some(CHUNKED)),
+        (
+            TransferEncoding::Chunked,
+            ContentLength::Value(_) | ContentLength::Malformed | ContentLength::Conflicting,
+        ) => Err(LocalError::ContentLengthWithTransferEncoding),
+        (TransferEncoding::Absent, ContentLength::Absent) => Ok(None),
+        (TransferEncoding::Absent, ContentLength::Malformed | ContentLength::Conflicting) => {
+            Err(LocalError::ContentLengthMismatch)
+        }
+        (TransferEncoding::Absent, ContentLength::Value(length)) => match body {
+            Some(BodyLength::Known(known)) if known != length => {
+                Err(LocalError::ContentLengthMismatch)
+            }
+            Some(BodyLength::Known(_) | BodyLength::Unknown) | None => Ok(Some(counted(length))),
+        },
+    }
+}
+
+/// Appends the field lines and collects their facts. Content-Length and Transfer-Encoding are
+/// noted and left out: [`end_head`] writes this crate's own.
+pub(crate) fn write_fields<'a>(
+    fields: impl IntoIterator<Item = Field<'a>>,
+    out: &mut Vec<u8>,
+) -> Facts {
+    let mut facts = Facts::default();
+    for field in fields {
+        facts.note(field);
+        let is_framing = match field.name().len() {
+            14 => field.is("content-length"),
+            17 => field.is("transfer-encoding"),
+            _ => false,
+        };
+        if !is_framing {
+            write_field(field, out);
+        }
+    }
+    facts
+}
+
+fn write_field(field: Field<'_>, out: &mut Vec<u8>) {
+    out.extend_from_slice(field.name());
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(field.value());
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends what this crate decides, and the empty line.
+pub(crate) fn end_head(framing: FramingLine, connection: ConnectionLine, out: &mut Vec<u8>) {
+    match framing {
+        FramingLine::None => {}
+        FramingLine::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
+        FramingLine::Length(length) => {
+            out.extend_from_slice(b"content-length: ");
+            push_decimal(length, out);
+            out.extend_from_slice(b"\r\n");
+        }
+    }
+    match connection {
+        ConnectionLine::None => {}
+        ConnectionLine::Close => out.extend_from_slice(b"connection: close\r\n"),
+        ConnectionLine::KeepAlive => out.extend_from_slice(b"connection: keep-alive\r\n"),
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends a request line.
+pub(crate) fn write_request_line(
+    line: RequestLine<'_>,
+    out: &mut Vec<u8>,
+) -> Result<(), LocalError> {
+    target_form(line.method, line.target).map_err(|_| LocalError::InvalidTarget)?;
+    out.extend_from_slice(line.method.as_str().as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(line.target);
+    out.extend_from_slice(b" HTTP/1.1\r\n");
+    Ok(())
+}
+
+/// Appends a status line with the reason phrase that IANA lists, or none.
+pub(crate) fn write_status_line(status: StatusCode, out: &mut Vec<u8>) {
+    if status == StatusCode::OK {
+        out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
+        return;
+    }
+    out.extend_from_slice(b"HTTP/1.1 ");
+    out.extend_from_slice(status.as_str().as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends the last chunk and the trailer section.
+pub(crate) fn write_last_chunk(
+    trailers: Option<&HeaderMap>,
+    out: &mut Vec<u8>,
+) -> Result<(), LocalError> {
+    let start = out.len();
+    out.extend_from_slice(b"0\r\n");
+    for field in trailers.into_iter().flatten().map(Field::from) {
+        let forbidden = ["content-length", "transfer-encoding", "host", "trailer"];
+        if forbidden.iter().any(|name| field.is(name)) {
+            out.truncate(start);
+            return Err(LocalError::TrailersNotAllowed);
+        }
+        write_field(field, out);
+    }
+    out.extend_from_slice(b"\r\n");
+    Ok(())
+}
+
+fn push_decimal(mut number: u64, out: &mut Vec<u8>) {
+    let mut digits = [0_u8; 20];
+    let mut start = digits.len();
+    loop {
+        start = start.saturating_sub(1);
+        if let Some(digit) = digits.get_mut(start) {
+            *digit = b'0'.wrapping_add(u8::try_from(number % 10).unwrap_or(0));
+        }
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(digits.get(start..).unwrap_or_default());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decimals() {
+        for number in [0, 9, 10, 1234, u64::MAX] {
+            let mut out = Vec::new();
+            push_decimal(number, &mut out);
+            assert_eq!(out, number.to_string().into_bytes());
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! The error of this crate: what failed, whose fault it is, and on which connection.
+//!
+//! Opaque, so that causes can be added; asked by [`Error::kind`] and the `is_*` methods.
+//! [`Display`](fmt::Display) tells the whole in one line; `source` leads to the cause.
+
+use std::fmt;
+use std::io;
+
+use keepline_proto::{LocalError, RemoteError};
+
+use crate::ConnectionInfo;
+
+/// Any error, boxed.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// What failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The request cannot be sent as it is: its URI, method or fields.
+    InvalidRequest,
+    /// What is being sent breaks the protocol.
+    Misuse(LocalError),
+    /// The name has no address.
+    Resolve,
+    /// No connection could be made.
+    Connect,
+    /// The TLS handshake failed.
+    Tls,
+    /// A deadline passed in this phase.
+    Timeout(Phase),
+    /// The peer broke the protocol or closed too early.
+    Protocol(RemoteError),
+    /// Reading or writing the connection failed.
+    Io,
+    /// The body that was to be sent failed.
+    Body,
+    /// A body is larger than the reader allows.
+    TooLarge,
+    /// The Transport or server was shut down.
+    Shutdown,
+}
+
+/// Where a deadline passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Phase {
+    /// Waiting for a free connection.
+    Acquire,
+    /// Connecting the socket.
+    Connect,
+    /// The TLS handshake.
+    Handshake,
+    /// Receiving a head.
+    Head,
+    /// Receiving a body.
+    Body,
+    /// Writing.
+    Write,
+    /// The request as a whole.
+    Request,
+}
+
+/// Whose fault an error is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Fault {
+    /// This program's: what it asked for cannot be done.
+    Local,
+    /// The peer's: it broke the protocol.
+    Remote,
+    /// Nobody's in particular: the network, a name, a time.
+    Network,
+}
+
+/// An error of a Transport, a server or a body.
+pub struct Error(Box<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    kind: ErrorKind,
+    source: Option<BoxError>,
+    connection: Option<ConnectionInfo>,
+}
+
+impl Error {
+    pub(crate) fn new(kind: ErrorKind) -> Self {
+        Self(Box::new(Inner {
+            kind,
+            source: None,
+            connection: None,
+        }))
+    }
+
+    pub(crate) fn caused(kind: ErrorKind, source: impl Into<BoxError>) -> Self {
+        Self(Box::new(Inner {
+            kind,
+            source: Some(source.into()),
+            connection: None,
+        }))
+    }
+
+    pub(crate) fn timeout(phase: Phase) -> Self {
+        Self::new(ErrorKind::Timeout(phase))
+    }
+
+    /// Adds the connection that the exchange ran on, unless it is known.
+    #[must_use]
+    pub(crate) fn on(mut self, connection: ConnectionInfo) -> Self {
+        self.0.connection.get_or_insert(connection);
+        self
+    }
+
+    /// What failed.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// The connection that the exchange ran on; `None` if it never had one.
+    #[must_use]
+    pub fn connection(&self) -> Option<&ConnectionInfo> {
+        self.0.connection.as_ref()
+    }
+
+    /// Whose fault it is.
+    #[must_use]
+    pub fn fault(&self) -> Fault {
+        match self.0.kind {
+            ErrorKind::InvalidRequest
+            | ErrorKind::Misuse(_)
+            | ErrorKind::Body
+            | ErrorKind::TooLarge
+            | ErrorKind::Shutdown => Fault::Local,
+            ErrorKind::Protocol(_) => Fault::Remote,
+            ErrorKind::Resolve
+            | ErrorKind::Connect
+            | ErrorKind::Tls
+            | ErrorKind::Timeout(_)
+            | ErrorKind::Io => Fault::Network,
+        }
+    }
+
+    /// A deadline passed.
+    #[must_use]
+    pub fn is_timeout(&self) -> bool {
+        matches!(self.0.kind, ErrorKind::Timeout(_))
+    }
+
+    /// No connection could be made: nothing of the request was sent.
+    #[must_use]
+    pub fn is_connect(&self) -> bool {
+        matches!(
+            self.0.kind,
+            ErrorKind::Resolve
+                | ErrorKind::Connect
+                | ErrorKind::Tls
+                | ErrorKind::Timeout(Phase::Acquire | Phase::Connect | Phase::Handshake)
+        )
+    }
+
+    /// The peer closed, or was reset, before the end of a message.
+    #[must_use]
+    pub fn is_closed_early(&self) -> bool {
+        match self.0.kind {
+            ErrorKind::Protocol(error) => error.is_incomplete(),
+            ErrorKind::Io => true,
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Inner {
+            kind,
+            source,
+            connection,
+        } = &*self.0;
+        match kind {
+            ErrorKind::InvalidRequest => f.write_str("the request cannot be sent")?,
+            ErrorKind::Misuse(error) => write!(f, "this may not be sent: {error}")?,
+            ErrorKind::Resolve => f.write_str("the name could not be resolved")?,
+            ErrorKind::Connect => f.write_str("no connection could be made")?,
+            ErrorKind::Tls => f.write_str("the TLS handshake failed")?,
+            ErrorKind::Timeout(phase) => f.write_str(match phase {
+                Phase::Acquire => "timed out waiting for a free connection",
+                Phase::Connect => "timed out connecting",
+                Phase::Handshake => "timed out in the TLS handshake",
+                Phase::Head => "timed out waiting for the response head",
+                Phase::Body => "timed out waiting for the body",
+                Phase::Write => "timed out writing",
+                Phase::Request => "timed out",
+            })?,
+            ErrorKind::Protocol(error) => write!(f, "the peer broke the protocol: {error}")?,
+            ErrorKind::Io => f.write_str("the connection failed")?,
+            ErrorKind::Body => f.write_str("the body to be sent failed")?,
+            ErrorKind::TooLarge => f.write_str("the body is larger than allowed")?,
+            ErrorKind::Shutdown => f.write_str("it has been shut down")?,
+        }
+        if let Some(source) = source {
+            write!(f, ": {source}")?;
+        }
+        if let Some(connection) = connection {
+            write!(f, " [{connection}]")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Error")
+            .field("kind", &self.0.kind)
+            .field("source", &self.0.source)
+            .field("connection", &self.0.connection)
+            .finish()
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source.as_deref().map(|source| source as _)
+    }
+}
+
+impl From<RemoteError> for Error {
+    fn from(error: RemoteError) -> Self {
+        Self::new(ErrorKind::Protocol(error))
+    }
+}
+
+impl From<LocalError> for Error {
+    fn from(error: LocalError) -> Self {
+        Self::new(ErrorKind::Misuse(error))
+    }
+}
+
+impl From<io::Error> for Error {
+    fn from(error: io::Error) -> Self {
+        Self::caused(ErrorKind::Io, error)
+    }
+}

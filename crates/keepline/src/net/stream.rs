@@ -1,0 +1,358 @@
+//! One type for every byte stream that HTTP runs on.
+//!
+//! An enum instead of a type parameter: what holds a stream (a pool, a driver) need not be
+//! generic, and the common case is one predictable branch. Invariant: a stream is polled only by
+//! whoever owns it; it buffers nothing above what TLS needs.
+
+use std::fmt;
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+
+use bytes::BytesMut;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+
+/// Anything that carries bytes both ways; implemented for all such types.
+pub(crate) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
+
+/// A byte stream: TCP, a Unix socket, TLS over one of them, or anything else that is given.
+pub struct Stream(Kind);
+
+enum Kind {
+    Plain(Plain),
+    #[cfg(feature = "tls")]
+    Tls(Box<tokio_rustls::TlsStream<Plain>>),
+}
+
+/// A stream without TLS.
+pub(crate) enum Plain {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+    Other(Box<dyn Duplex>),
+    /// Taken out to be registered with another runtime, and lost on the way.
+    Gone,
+}
+
+/// What has arrived on a stream where nothing was to come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Arrived {
+    /// The end.
+    Fin,
+    /// A reset, or another failure.
+    Error,
+    /// A response 408 (Request Timeout): how some servers announce that they close an idle
+    /// connection (RFC 9110 §15.5.9).
+    RequestTimeout,
+    /// Anything else.
+    Bytes,
+}
+
+/// Where the other end of a stream is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum PeerAddr {
+    /// An address and a port.
+    Tcp(SocketAddr),
+    /// A Unix socket.
+    Unix,
+    /// A stream that was given and has no address.
+    Unknown,
+}
+
+impl fmt::Display for PeerAddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix => f.write_str("unix"),
+            Self::Unknown => f.write_str("unknown"),
+        }
+    }
+}
+
+impl Stream {
+    /// Wraps any stream: an in-memory one in tests, or a transport of one's own.
+    pub fn new(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Self {
+        Self(Kind::Plain(Plain::Other(Box::new(stream))))
+    }
+
+    #[cfg(feature = "tls")]
+    pub(crate) fn tls(stream: impl Into<tokio_rustls::TlsStream<Plain>>) -> Self {
+        Self(Kind::Tls(Box::new(stream.into())))
+    }
+
+    /// The stream without TLS, to start TLS on it.
+    #[cfg(feature = "tls")]
+    pub(crate) fn into_plain(self) -> Option<Plain> {
+        match self.0 {
+            Kind::Plain(plain) => Some(plain),
+            Kind::Tls(_) => None,
+        }
+    }
+
+    fn plain(&self) -> &Plain {
+        match &self.0 {
+            Kind::Plain(plain) => plain,
+            #[cfg(feature = "tls")]
+            Kind::Tls(tls) => tls.get_ref().0,
+        }
+    }
+
+    fn plain_mut(&mut self) -> &mut Plain {
+        match &mut self.0 {
+            Kind::Plain(plain) => plain,
+            #[cfg(feature = "tls")]
+            Kind::Tls(tls) => match &mut **tls {
+                tokio_rustls::TlsStream::Client(tls) => tls.get_mut().0,
+                tokio_rustls::TlsStream::Server(tls) => tls.get_mut().0,
+            },
+        }
+    }
+
+    /// The TCP socket below, if there is one.
+    #[must_use]
+    pub fn tcp(&self) -> Option<&TcpStream> {
+        match self.plain() {
+            Plain::Tcp(tcp) => Some(tcp),
+            Plain::Unix(_) | Plain::Other(_) | Plain::Gone => None,
+        }
+    }
+
+    /// TLS is spoken on it.
+    #[must_use]
+    pub const fn is_tls(&self) -> bool {
+        match &self.0 {
+            Kind::Plain(_) => false,
+            #[cfg(feature = "tls")]
+            Kind::Tls(_) => true,
+        }
+    }
+
+    /// Where the other end is.
+    #[must_use]
+    pub fn peer_addr(&self) -> PeerAddr {
+        match self.plain() {
+            Plain::Tcp(tcp) => tcp.peer_addr().map_or(PeerAddr::Unknown, PeerAddr::Tcp),
+            Plain::Unix(_) => PeerAddr::Unix,
+            Plain::Other(_) | Plain::Gone => PeerAddr::Unknown,
+        }
+    }
+
+    /// Reads what is there, at most what `buffer` has room for; 0 is the end.
+    pub(crate) fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut BytesMut,
+    ) -> Poll<io::Result<usize>> {
+        use std::future::Future;
+        match &mut self.0 {
+            // Not through `dyn`: this is the hot path.
+            Kind::Plain(Plain::Tcp(tcp)) => pin!(tcp.read_buf(buffer)).poll(cx),
+            Kind::Plain(plain) => pin!(plain.read_buf(buffer)).poll(cx),
+            #[cfg(feature = "tls")]
+            Kind::Tls(tls) => pin!(tls.read_buf(buffer)).poll(cx),
+        }
+    }
+
+    /// Waits until reading may give something, without a buffer where the kind of stream allows
+    /// it. `false`: this kind does not, and has to be read.
+    pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<Option<io::Result<()>>> {
+        match self.plain() {
+            Plain::Tcp(tcp) => tcp.poll_read_ready(cx).map(Some),
+            Plain::Unix(unix) => unix.poll_read_ready(cx).map(Some),
+            Plain::Other(_) | Plain::Gone => Poll::Ready(None),
+        }
+    }
+
+    /// Looks whether anything at all has arrived on an idle stream: `Pending` is what a healthy
+    /// one answers. A few bytes are read, enough to tell what they are: the stream is not reused.
+    pub(crate) fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<Arrived> {
+        let mut bytes = [0; 12];
+        let mut read = ReadBuf::new(&mut bytes);
+        let polled = match &mut self.0 {
+            Kind::Plain(plain) => Pin::new(plain).poll_read(cx, &mut read),
+            #[cfg(feature = "tls")]
+            Kind::Tls(tls) => Pin::new(tls).poll_read(cx, &mut read),
+        };
+        polled.map(|outcome| match (outcome, read.filled()) {
+            (Err(_), _) => Arrived::Error,
+            (Ok(()), []) => Arrived::Fin,
+            (
+                Ok(()),
+                [
+                    b'H',
+                    b'T',
+                    b'T',
+                    b'P',
+                    b'/',
+                    b'1',
+                    b'.',
+                    _,
+                    b' ',
+                    b'4',
+                    b'0',
+                    b'8',
+                ],
+            ) => Arrived::RequestTimeout,
+            (Ok(()), _) => Arrived::Bytes,
+        })
+    }
+
+    /// Asks the kernel, not the runtime's memory of it, whether anything has arrived on an idle
+    /// stream: one system call.
+    pub(crate) fn peek(&self) -> Option<Arrived> {
+        let mut byte = [std::mem::MaybeUninit::uninit()];
+        let peeked = match self.plain() {
+            Plain::Tcp(tcp) => socket2::SockRef::from(tcp).peek(&mut byte),
+            Plain::Unix(unix) => socket2::SockRef::from(unix).peek(&mut byte),
+            Plain::Other(_) => return None,
+            Plain::Gone => return Some(Arrived::Error),
+        };
+        match peeked {
+            Ok(0) => Some(Arrived::Fin),
+            // In TLS these may be an alert before the FIN, or a ticket; the first is likelier
+            // after a pause.
+            Ok(_) if self.is_tls() => Some(Arrived::Fin),
+            Ok(_) => Some(Arrived::Bytes),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+            Err(_) => Some(Arrived::Error),
+        }
+    }
+
+    /// Writes some of `slices`.
+    pub(crate) fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match (&mut self.0, slices) {
+            (Kind::Plain(Plain::Tcp(tcp)), [one]) => Pin::new(tcp).poll_write(cx, one),
+            (Kind::Plain(Plain::Tcp(tcp)), _) => Pin::new(tcp).poll_write_vectored(cx, slices),
+            (Kind::Plain(plain), _) => Pin::new(plain).poll_write_vectored(cx, slices),
+            #[cfg(feature = "tls")]
+            (Kind::Tls(tls), _) => Pin::new(tls).poll_write_vectored(cx, slices),
+        }
+    }
+
+    /// Sends what TLS still holds; without TLS nothing is held.
+    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.0 {
+            Kind::Plain(Plain::Other(other)) => Pin::new(other).poll_flush(cx),
+            Kind::Plain(_) => Poll::Ready(Ok(())),
+            #[cfg(feature = "tls")]
+            Kind::Tls(tls) => Pin::new(tls).poll_flush(cx),
+        }
+    }
+
+    /// Closes our direction: close_notify where TLS is spoken, then FIN.
+    pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.0 {
+            Kind::Plain(plain) => Pin::new(plain).poll_shutdown(cx),
+            #[cfg(feature = "tls")]
+            Kind::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
+        }
+    }
+
+    /// Registers the socket with the runtime that this is called in, so that it no longer
+    /// depends on the one where it was opened.
+    pub(crate) fn register_here(&mut self) -> io::Result<()> {
+        let plain = self.plain_mut();
+        *plain = match std::mem::replace(plain, Plain::Gone) {
+            Plain::Tcp(tcp) => Plain::Tcp(TcpStream::from_std(tcp.into_std()?)?),
+            Plain::Unix(unix) => Plain::Unix(UnixStream::from_std(unix.into_std()?)?),
+            kept @ (Plain::Other(_) | Plain::Gone) => kept,
+        };
+        Ok(())
+    }
+}
+
+impl From<TcpStream> for Stream {
+    fn from(tcp: TcpStream) -> Self {
+        Self(Kind::Plain(Plain::Tcp(tcp)))
+    }
+}
+
+impl From<UnixStream> for Stream {
+    fn from(unix: UnixStream) -> Self {
+        Self(Kind::Plain(Plain::Unix(unix)))
+    }
+}
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stream")
+            .field("peer", &self.peer_addr())
+            .field("tls", &self.is_tls())
+            .finish()
+    }
+}
+
+fn gone() -> io::Error {
+    io::Error::new(io::ErrorKind::NotConnected, "the socket is gone")
+}
+
+impl AsyncRead for Plain {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_read(cx, buffer),
+            Self::Unix(unix) => Pin::new(unix).poll_read(cx, buffer),
+            Self::Other(other) => Pin::new(other).poll_read(cx, buffer),
+            Self::Gone => Poll::Ready(Err(gone())),
+        }
+    }
+}
+
+impl AsyncWrite for Plain {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_write(cx, bytes),
+            Self::Unix(unix) => Pin::new(unix).poll_write(cx, bytes),
+            Self::Other(other) => Pin::new(other).poll_write(cx, bytes),
+            Self::Gone => Poll::Ready(Err(gone())),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_write_vectored(cx, slices),
+            Self::Unix(unix) => Pin::new(unix).poll_write_vectored(cx, slices),
+            Self::Other(other) => Pin::new(other).poll_write_vectored(cx, slices),
+            Self::Gone => Poll::Ready(Err(gone())),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Other(other) => Pin::new(other).poll_flush(cx),
+            Self::Tcp(_) | Self::Unix(_) | Self::Gone => Poll::Ready(Ok(())),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_shutdown(cx),
+            Self::Unix(unix) => Pin::new(unix).poll_shutdown(cx),
+            Self::Other(other) => Pin::new(other).poll_shutdown(cx),
+            Self::Gone => Poll::Ready(Ok(())),
+        }
+    }
+}
