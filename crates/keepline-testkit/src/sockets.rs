@@ -172,19 +172,24 @@ pub struct ReservedPort {
 }
 
 impl ReservedPort {
-    /// Reserves a free port.
+    /// Reserves a free port that no connection remembers.
     ///
     /// # Errors
     ///
     /// If there is none.
     pub fn new() -> io::Result<Self> {
-        let socket = TcpSocket::new_v4()?;
-        socket.set_reuseaddr(true)?;
-        socket.bind((Ipv4Addr::LOCALHOST, 0).into())?;
-        let addr = socket.local_addr()?;
-        Ok(Self {
-            _socket: socket,
-            addr,
+        unused(|| {
+            let socket = TcpSocket::new_v4()?;
+            socket.set_reuseaddr(true)?;
+            socket.bind((Ipv4Addr::LOCALHOST, 0).into())?;
+            let addr = socket.local_addr()?;
+            Ok((
+                addr.port(),
+                Self {
+                    _socket: socket,
+                    addr,
+                },
+            ))
         })
     }
 
@@ -291,10 +296,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_real_connection_is_followed_from_its_start_to_its_end() {
-        let listener = TcpListener::bind("[::1]:0").expect("a port is free");
-        let addr = listener
-            .local_addr()
-            .expect("a bound socket has an address");
+        let (addr, listener) = unused(|| {
+            let listener = TcpListener::bind("[::1]:0")?;
+            let addr = listener.local_addr()?;
+            Ok((addr.port(), (addr, listener)))
+        })
+        .expect("a port is free");
         until_listening(addr.port()).await;
         let client = TcpStream::connect(addr).expect("the listener queues it");
         let (server, _) = listener.accept().expect("a connection is queued");
