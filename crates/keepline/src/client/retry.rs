@@ -206,13 +206,13 @@ mod tests {
     #[test]
     fn methods_and_keys() {
         let mut headers = HeaderMap::new();
-        for method in ["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"] {
+        for method in ["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE", "QUERY"] {
             assert!(
                 is_idempotent(&method.parse().unwrap(), &headers),
                 "{method}"
             );
         }
-        for method in ["POST", "PATCH", "CONNECT", "QUERY"] {
+        for method in ["POST", "PATCH", "CONNECT", "LOCK"] {
             assert!(
                 !is_idempotent(&method.parse().unwrap(), &headers),
                 "{method}"
