@@ -1,13 +1,19 @@
 //! The settings of a Transport.
 
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use keepline_proto::Config;
 
 use super::Transport;
+use super::key::Origin;
 use super::reuse::DrainLimits;
 use crate::error::{Error, ErrorKind};
+use crate::net::Stream;
 use crate::pool::Limits;
 #[cfg(feature = "tls")]
 use crate::tls::ClientTls;
@@ -21,6 +27,25 @@ pub(crate) struct Settings {
     pub(crate) tls_timeout: Option<Duration>,
     pub(crate) response_timeout: Option<Duration>,
     pub(crate) proto: Arc<Config>,
+    pub(crate) connector: Option<Connector>,
+}
+
+/// Opens a stream to an origin, in place of resolving its name and connecting a TCP socket.
+#[derive(Clone)]
+pub(crate) struct Connector(Arc<dyn Fn(Origin) -> Connecting + Send + Sync>);
+
+type Connecting = Pin<Box<dyn Future<Output = io::Result<Stream>> + Send>>;
+
+impl Connector {
+    pub(crate) fn connect(&self, origin: &Origin) -> Connecting {
+        (self.0)(origin.clone())
+    }
+}
+
+impl fmt::Debug for Connector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Connector")
+    }
 }
 
 impl Default for Settings {
@@ -32,6 +57,7 @@ impl Default for Settings {
             tls_timeout: Some(Duration::from_secs(10)),
             response_timeout: None,
             proto: Arc::default(),
+            connector: None,
         }
     }
 }
@@ -111,6 +137,31 @@ impl TransportBuilder {
     /// `ResponseHeaderTimeout`.
     pub fn response_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.settings.response_timeout = timeout.into();
+        self
+    }
+
+    /// Opens connections by `connect` instead of resolving the host and connecting a TCP socket
+    /// (Go: `DialContext`): a Unix socket, a tunnel, a resolver of one's own, an end of a pipe in a
+    /// test. The connect timeout holds for it, and for https TLS is started on what it gives. It
+    /// runs in a task of its own, and all requests of an origin share what it opens.
+    ///
+    /// ```
+    /// # #[cfg(unix)] {
+    /// use keepline::{Transport, net::Stream};
+    /// use tokio::net::UnixStream;
+    ///
+    /// let docker = Transport::builder()
+    ///     .connector(|_| async { UnixStream::connect("/run/docker.sock").await.map(Stream::from) })
+    ///     .build();
+    /// # }
+    /// ```
+    pub fn connector<F, C>(mut self, connect: F) -> Self
+    where
+        F: Fn(Origin) -> C + Send + Sync + 'static,
+        C: Future<Output = io::Result<Stream>> + Send + 'static,
+    {
+        let connect = move |origin| -> Connecting { Box::pin(connect(origin)) };
+        self.settings.connector = Some(Connector(Arc::new(connect)));
         self
     }
 

@@ -55,7 +55,8 @@ pub(crate) fn spawn(
     });
 }
 
-/// A dial that the pool counts. Dropped in progress, it counts as failed.
+/// A dial that the pool counts. Dropped in progress, with its runtime, it counts as failed, and
+/// whoever waited for it asks again.
 struct QueuedDial {
     shared: Arc<Shared>,
     slot: KeySlot,
@@ -84,17 +85,7 @@ impl QueuedDial {
 impl Drop for QueuedDial {
     fn drop(&mut self) {
         if self.is_counted {
-            let error = Error::caused(ErrorKind::Connect, "the runtime of the dial was shut down");
-            // Whoever still waits learns it; a further dial has no runtime to run on.
-            if self
-                .shared
-                .pool
-                .dial_failed(self.slot, self.starter, error)
-                .is_some()
-            {
-                self.starter = None;
-                self.shared.pool.own_dial_failed(self.slot);
-            }
+            self.shared.pool.dial_lost(self.slot);
         }
     }
 }
@@ -147,21 +138,26 @@ async fn open(shared: &Arc<Shared>, key: &Key, reason: OpenReason) -> Result<Box
 async fn connect(shared: &Shared, origin: &Origin) -> Result<(Stream, Timings), Error> {
     let settings = &shared.settings;
     let mut timings = Timings::default();
-    let deadline = settings
-        .connect_timeout
-        .map(|timeout| Instant::now() + timeout);
     let started = Instant::now();
-    let addresses = before(deadline, Phase::Connect, resolve(origin)).await?;
-    let resolved = Instant::now();
-    timings.dns = Some(resolved - started);
-    let tcp = connect_any(&addresses, deadline).await?;
+    // A timeout too long to tell is none.
+    let after = |start: Instant, timeout: Option<Duration>| timeout.and_then(|x| start.checked_add(x));
+    let deadline = after(started, settings.connect_timeout);
+    let mut resolved = started;
+    let stream = if let Some(connector) = &settings.connector {
+        let connecting = async { connector.connect(origin).await.map_err(not_connected) };
+        before(deadline, Phase::Connect, connecting).await?
+    } else {
+        let addresses = before(deadline, Phase::Connect, resolve(origin)).await?;
+        resolved = Instant::now();
+        timings.dns = Some(resolved - started);
+        connect_any(&addresses, deadline).await?.into()
+    };
     let connected = Instant::now();
     timings.connect = Some(connected - resolved);
-    let stream = Stream::from(tcp);
     if !origin.is_secure {
         return Ok((stream, timings));
     }
-    let handshake_deadline = settings.tls_timeout.map(|timeout| connected + timeout);
+    let handshake_deadline = after(connected, settings.tls_timeout);
     let stream = before(
         handshake_deadline,
         Phase::Handshake,
@@ -170,6 +166,10 @@ async fn connect(shared: &Shared, origin: &Origin) -> Result<(Stream, Timings), 
     .await?;
     timings.tls = Some(connected.elapsed());
     Ok((stream, timings))
+}
+
+fn not_connected(error: io::Error) -> Error {
+    Error::caused(ErrorKind::Connect, error)
 }
 
 #[cfg(feature = "tls")]

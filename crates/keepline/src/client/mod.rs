@@ -36,12 +36,13 @@ use tokio::time::{Instant, timeout};
 
 pub use builder::TransportBuilder;
 pub use exchange::{Exchange, Head};
+pub use key::Origin;
 
 use self::builder::Settings;
 use self::key::Key;
 use self::lease::{Lease, Pooled};
 use crate::error::{BoxError, Error};
-use crate::pool::{Acquired, Limits, Pool, Stats, Supply, Waiter};
+use crate::pool::{Acquired, Limits, NoDelivery, Pool, Stats, Supply, Waiter};
 #[cfg(feature = "tls")]
 use crate::tls::ClientTls;
 use crate::{Body, CloseReason};
@@ -211,13 +212,20 @@ async fn acquire(shared: &Arc<Shared>, key: &Key, is_replayable: bool) -> Result
             } => (slot, connection, Some(idle_for)),
             Acquired::Wait(waiter) => {
                 let slot = waiter.slot;
-                (slot, wait(shared, key, waiter).await?, None)
+                match wait(shared, key, waiter).await {
+                    Ok(connection) => (slot, connection, None),
+                    Err(NoDelivery::AskAgain) => continue,
+                    Err(NoDelivery::Failed(error)) => return Err(error),
+                }
             }
         };
         let mut lease = Lease::new(connection, slot, Arc::clone(shared), asked_at);
+        lease.was_pooled = idle_for.is_some();
         lease.idle_for = idle_for.filter(|_| lease.is_reused());
         match lease.revive(idle_for.unwrap_or_default(), is_replayable) {
             Ok(()) => return Ok(lease),
+            // A server that opens connections only to close them: dialling again would not end.
+            Err(reason) if lease.is_fresh() => return Err(lease.dead_on_arrival(reason)),
             Err(reason) => lease.close_unused(reason),
         }
     }
@@ -235,7 +243,7 @@ async fn wait(
     shared: &Arc<Shared>,
     key: &Key,
     mut waiter: Waiter<Key, Box<Pooled>>,
-) -> Result<Box<Pooled>, Error> {
+) -> Result<Box<Pooled>, NoDelivery> {
     let dial = |waiter: &Waiter<Key, Box<Pooled>>, reason| {
         dial::spawn(
             Arc::clone(shared),

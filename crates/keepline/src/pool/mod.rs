@@ -38,7 +38,17 @@ pub(crate) trait Connection: Entry + Send + 'static {
     fn watch(&self) -> &Arc<Watch>;
 }
 
-type Delivery<C> = Result<C, Error>;
+/// What a waiter gets.
+type Delivery<C> = Result<C, NoDelivery>;
+
+/// Why a waiter gets no connection.
+#[derive(Debug)]
+pub(crate) enum NoDelivery {
+    /// The dial failed, or the pool was shut down.
+    Failed(Error),
+    /// What it waited for is lost, and nothing else is coming: it is to ask the pool again.
+    AskAgain,
+}
 
 /// What all handles of a pool share.
 pub(crate) struct Shared<K, C>
@@ -176,10 +186,19 @@ where
         };
         if let Some(waiter) = waiter {
             // Whoever has gone meanwhile does not need the error.
-            let _ = waiter.send(Err(error));
+            let _ = waiter.send(Err(NoDelivery::Failed(error)));
         }
         self.0.note_quiet();
         next
+    }
+
+    /// A dial was dropped in progress, with the runtime that it ran on.
+    pub(crate) fn dial_lost(&self, slot: KeySlot) {
+        let forsaken = self.0.lock().dial_lost(slot);
+        for waiter in forsaken {
+            let _ = waiter.send(Err(NoDelivery::AskAgain));
+        }
+        self.0.note_quiet();
     }
 
     /// Gives a connection back after an exchange: to a waiter, or to the idle list.
@@ -190,6 +209,11 @@ where
     /// Closes a connection that was acquired.
     pub(crate) fn close(&self, slot: KeySlot, connection: C, reason: CloseReason) {
         self.0.close(slot, connection, reason);
+    }
+
+    /// A connection is about to be given back without having been used.
+    pub(crate) fn not_acquired(&self, connection: &C) {
+        self.0.lock().not_acquired(connection);
     }
 
     /// Closes a connection that was found dead before it was used.
@@ -240,6 +264,8 @@ where
         }
         let reaper = Reaper::new(handle.clone());
         reapers.push(Arc::clone(&reaper));
+        // A runtime that is shutting down drops the task here and now, which takes the same lock.
+        drop(reapers);
         handle.spawn(reaper::run(Arc::downgrade(&self.0), Arc::clone(&reaper)));
         reaper
     }
@@ -260,7 +286,7 @@ where
         self.0.stopping.notify_waiters();
         drop(idle);
         for waiter in waiters {
-            let _ = waiter.send(Err(Error::new(ErrorKind::Shutdown)));
+            let _ = waiter.send(Err(NoDelivery::Failed(Error::new(ErrorKind::Shutdown))));
         }
         loop {
             let mut notified = std::pin::pin!(self.0.quiet.notified());
@@ -314,11 +340,9 @@ where
                     }
                     Err(Err(_)) => return,
                 },
-                Given::Idle { first, evicted, .. } => {
+                Given::Idle { evicted, .. } => {
                     drop(evicted);
-                    if first {
-                        watch.reaper().look();
-                    }
+                    watch.reaper().care();
                     return;
                 }
                 Given::Refused { connection } => {
@@ -332,12 +356,14 @@ where
 
     fn close(&self, slot: KeySlot, connection: C, reason: CloseReason) {
         tracing::debug!(connection = connection.id(), %reason, "connection closed");
-        let is_shut_down = {
+        let (forsaken, is_shut_down) = {
             let mut state = self.lock();
-            state.closed(slot, reason);
-            state.is_shut_down()
+            (state.closed(slot, reason), state.is_shut_down())
         };
         drop(connection);
+        if let Some(waiter) = forsaken {
+            let _ = waiter.send(Err(NoDelivery::AskAgain));
+        }
         if is_shut_down {
             self.note_quiet();
         }
@@ -398,12 +424,13 @@ where
     K: Eq + Hash + Clone + Send + 'static,
     C: Connection,
 {
-    type Output = Result<C, Error>;
+    type Output = Result<C, NoDelivery>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         Pin::new(&mut self.receiver).poll(cx).map(|delivered| {
             // The sender is dropped undelivered only when the pool itself goes.
-            delivered.unwrap_or_else(|_| Err(Error::new(ErrorKind::Shutdown)))
+            delivered
+                .unwrap_or_else(|_| Err(NoDelivery::Failed(Error::new(ErrorKind::Shutdown))))
         })
     }
 }

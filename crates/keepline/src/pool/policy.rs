@@ -17,6 +17,13 @@ pub(crate) struct Limits {
     pub(crate) remembered_keys: usize,
 }
 
+impl Limits {
+    /// A connection may become idle at all.
+    pub(crate) const fn keeps_any(&self) -> bool {
+        self.idle_total > 0 && self.idle_per_key > 0
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {

@@ -6,8 +6,9 @@
 //!
 //! Invariants:
 //! - a connection is idle or busy, never both, and is handed to one holder at a time;
-//! - while somebody waits for a key and no dial of it is in progress, either all its connections
-//!   are busy and will come back, or the operation that noticed says that a dial has to start;
+//! - nobody waits in vain: a key has at most as many waiters as queued dials in progress and drains,
+//!   unless as many dials as allowed are in progress, each of which starts the next as it ends. The
+//!   operation that would break this answers with a dial to start, or with a waiter to send back;
 //! - the counts of [`Stats`] add up after every operation.
 
 use std::collections::HashMap;
@@ -70,12 +71,8 @@ pub(crate) enum Supply {
 pub(crate) enum Given<C, W> {
     /// Deliver it to this waiter.
     To { waiter: W, connection: C },
-    /// It is idle now. `place` finds it again; `first` says that no other was idle.
-    Idle {
-        place: usize,
-        first: bool,
-        evicted: Option<C>,
-    },
+    /// It is idle now. `place` finds it again.
+    Idle { place: usize, evicted: Option<C> },
     /// It is not kept.
     Refused { connection: C },
 }
@@ -84,7 +81,10 @@ struct PerKey<K> {
     key: K,
     idle: List<BY_KEY>,
     waiters: List<BY_KEY>,
+    /// Dials in progress whose connection goes to the queue. Only these feed a waiter.
     dialling: usize,
+    /// Dials in progress beside the queue.
+    own_dials: usize,
     busy: usize,
     draining: usize,
     /// Why the last connection was lost; forgotten with the key.
@@ -94,7 +94,11 @@ struct PerKey<K> {
 
 impl<K> PerKey<K> {
     const fn is_unused(&self) -> bool {
-        self.idle.is_empty() && self.waiters.is_empty() && self.dialling == 0 && self.busy == 0
+        self.idle.is_empty()
+            && self.waiters.is_empty()
+            && self.dialling == 0
+            && self.own_dials == 0
+            && self.busy == 0
     }
 }
 
@@ -250,6 +254,7 @@ impl<K: Eq + Hash + Clone, C: Entry, W> State<K, C, W> {
         }
         let reason = match entry.lost {
             _ if entry.busy > 0 => OpenReason::AllBusy,
+            Some(CloseReason::IdleLimit) if !self.limits.keeps_any() => OpenReason::ReuseOff,
             Some(lost) => lost.into(),
             // Dials in progress are for others that wait: all there will be is taken.
             None if entry.dialling > 0 => OpenReason::AllBusy,
@@ -292,14 +297,14 @@ impl<K: Eq + Hash + Clone, C: Entry, W> State<K, C, W> {
         let reason = self.keys[slot]
             .lost
             .map_or(OpenReason::First, OpenReason::from);
-        self.keys[slot].dialling += 1;
+        self.keys[slot].own_dials += 1;
         self.dialling += 1;
         (KeySlot(slot), reason)
     }
 
     /// The connection of an own dial stays with the one who made it.
     pub(crate) fn opened_and_kept(&mut self, slot: KeySlot, reason: OpenReason, connection: &C) {
-        self.dial_ended(slot);
+        self.own_dial_ended(slot);
         self.counts.opened.add(reason.index());
         self.hold(slot.0, connection);
     }
@@ -321,7 +326,7 @@ impl<K: Eq + Hash + Clone, C: Entry, W> State<K, C, W> {
 
     /// An own dial failed; nobody else is concerned.
     pub(crate) fn own_dial_failed(&mut self, slot: KeySlot) {
-        self.dial_ended(slot);
+        self.own_dial_ended(slot);
         self.counts.dial_failures += 1;
         self.retire_if_unused(slot.0);
     }
@@ -344,7 +349,18 @@ impl<K: Eq + Hash + Clone, C: Entry, W> State<K, C, W> {
         waiter
     }
 
-    /// Gives a busy connection away: to the waiter that has waited longest, else to the idle list.
+    /// A dial was dropped in progress, with its runtime. Nobody can start another one here, so who
+    /// counted on it is to ask again.
+    pub(crate) fn dial_lost(&mut self, slot: KeySlot) -> Vec<W> {
+        self.dial_ended(slot);
+        self.counts.dial_failures += 1;
+        let forsaken = std::iter::from_fn(|| self.forsaken(slot)).collect();
+        self.retire_if_unused(slot.0);
+        forsaken
+    }
+
+    /// Gives a busy connection away: to the waiter that has waited longest, else to the idle list,
+    /// where it has been idle since `now`.
     pub(crate) fn give(&mut self, slot: KeySlot, connection: C, now: Instant) -> Given<C, W> {
         self.release(slot);
         if let Some(place) = self.keys[slot.0].waiters.front() {
@@ -352,7 +368,7 @@ impl<K: Eq + Hash + Clone, C: Entry, W> State<K, C, W> {
             self.hold(slot.0, &connection);
             return Given::To { waiter, connection };
         }
-        if self.is_shut_down || self.limits.idle_total == 0 || self.limits.idle_per_key == 0 {
+        if self.is_shut_down || !self.limits.keeps_any() {
             let reason = if self.is_shut_down {
                 CloseReason::Shutdown
             } else {
@@ -362,7 +378,6 @@ impl<K: Eq + Hash + Clone, C: Entry, W> State<K, C, W> {
             self.retire_if_unused(slot.0);
             return Given::Refused { connection };
         }
-        let first = self.idle.is_empty();
         let place = self.idle.insert(Idle {
             connection,
             slot: slot.0,
@@ -370,11 +385,15 @@ impl<K: Eq + Hash + Clone, C: Entry, W> State<K, C, W> {
             by_key: Links::default(),
             by_age: Links::default(),
         });
-        self.keys[slot.0].idle.push_back(&mut self.idle, place);
-        self.by_age.push_back(&mut self.idle, place);
+        // Nearly always the newest. One that was only looked at has been idle for longer than those
+        // that came meanwhile, and goes before them: by age is how they expire.
+        let is_older = |idle: &Idle<C>| idle.since > now;
+        self.keys[slot.0]
+            .idle
+            .push_before(&mut self.idle, place, is_older);
+        self.by_age.push_before(&mut self.idle, place, is_older);
         Given::Idle {
             place,
-            first,
             evicted: self.evict(slot),
         }
     }
@@ -404,11 +423,14 @@ impl<K: Eq + Hash + Clone, C: Entry, W> State<K, C, W> {
         *part -= 1;
     }
 
-    /// A busy connection is closed.
-    pub(crate) fn closed(&mut self, slot: KeySlot, reason: CloseReason) {
+    /// A busy connection is closed. Answers the waiter that had counted on it, if there is one: it
+    /// was being drained, and nothing else is coming. That waiter is to ask again.
+    pub(crate) fn closed(&mut self, slot: KeySlot, reason: CloseReason) -> Option<W> {
         self.release(slot);
         self.count_closed(slot.0, reason);
+        let waiter = self.forsaken(slot);
         self.retire_if_unused(slot.0);
+        waiter
     }
 
     /// The rest of a body is read from a busy connection, which may then be given away.
@@ -516,6 +538,7 @@ impl<K: Eq + Hash + Clone, C: Entry, W> State<K, C, W> {
             idle: List::default(),
             waiters: List::default(),
             dialling: 0,
+            own_dials: 0,
             busy: 0,
             draining: 0,
             lost: None,
@@ -570,16 +593,34 @@ impl<K: Eq + Hash + Clone, C: Entry, W> State<K, C, W> {
         self.busy -= 1;
     }
 
+    /// The newest waiter of a key that nothing in progress will serve, taken out of the queue; those
+    /// before it keep their places.
+    fn forsaken(&mut self, slot: KeySlot) -> Option<W> {
+        let entry = &self.keys[slot.0];
+        let coming = entry.dialling + entry.draining;
+        let is_at_cap = entry.dialling >= self.limits.dials_per_key;
+        let newest = entry
+            .waiters
+            .back()
+            .filter(|_| !is_at_cap && entry.waiters.len() > coming);
+        newest.map(|place| self.unqueue(place))
+    }
+
     fn is_waiting(&self, id: WaiterId) -> bool {
         self.waiting
             .get(id.place)
             .is_some_and(|waiting| waiting.serial == id.serial)
     }
 
+    // Neither retires the key: the caller goes on with it under the same lock.
     fn dial_ended(&mut self, slot: KeySlot) {
         self.keys[slot.0].dialling -= 1;
         self.dialling -= 1;
-        // Not retired here: the caller goes on with this key under the same lock.
+    }
+
+    fn own_dial_ended(&mut self, slot: KeySlot) {
+        self.keys[slot.0].own_dials -= 1;
+        self.dialling -= 1;
     }
 
     fn count_closed(&mut self, slot: usize, reason: CloseReason) {
