@@ -151,8 +151,10 @@ impl Driver {
         if self.output.capacity() == 0 {
             self.output = buffer::lend_output();
         }
-        self.output.extend_from_slice(&std::mem::take(&mut self.piece));
-        self.output.extend_from_slice(std::mem::take(&mut self.piece_end));
+        self.output
+            .extend_from_slice(&std::mem::take(&mut self.piece));
+        self.output
+            .extend_from_slice(std::mem::take(&mut self.piece_end));
     }
 
     /// There is room for a further piece of content. While a large piece waits there is none: to

@@ -140,7 +140,8 @@ async fn connect(shared: &Shared, origin: &Origin) -> Result<(Stream, Timings), 
     let mut timings = Timings::default();
     let started = Instant::now();
     // A timeout too long to tell is none.
-    let after = |start: Instant, timeout: Option<Duration>| timeout.and_then(|x| start.checked_add(x));
+    let after =
+        |start: Instant, timeout: Option<Duration>| timeout.and_then(|x| start.checked_add(x));
     let deadline = after(started, settings.connect_timeout);
     let mut resolved = started;
     let stream = if let Some(connector) = &settings.connector {

@@ -61,7 +61,7 @@ impl Arrived {
             #[rustfmt::skip]
             [b'H', b'T', b'T', b'P', b'/', b'1', b'.', _, b' ', b'4', b'0', b'8'] => {
                 Self::RequestTimeout
-            }
+            },
             _ => Self::Bytes,
         }
     }

@@ -332,13 +332,12 @@ where
                     waiter,
                     connection: delivered,
                 } => match waiter.send(Ok(delivered)) {
-                    Ok(()) => return,
                     // The waiter went away between the lock and the delivery: next, please.
                     Err(Ok(returned)) => {
                         self.lock().not_acquired(&returned);
                         connection = returned;
                     }
-                    Err(Err(_)) => return,
+                    Ok(()) | Err(Err(_)) => return,
                 },
                 Given::Idle { evicted, .. } => {
                     drop(evicted);
@@ -429,8 +428,7 @@ where
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         Pin::new(&mut self.receiver).poll(cx).map(|delivered| {
             // The sender is dropped undelivered only when the pool itself goes.
-            delivered
-                .unwrap_or_else(|_| Err(NoDelivery::Failed(Error::new(ErrorKind::Shutdown))))
+            delivered.unwrap_or_else(|_| Err(NoDelivery::Failed(Error::new(ErrorKind::Shutdown))))
         })
     }
 }
