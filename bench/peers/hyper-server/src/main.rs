@@ -2,7 +2,8 @@
 //!
 //! hyper arms its head timeout (30 s by default) only when it is given a timer, which is the
 //! difference between a server that a slow client can hold open for ever and one that it cannot:
-//! `--timer` gives it one.
+//! `--timer` gives it one. `--pipeline-flush` makes it answer a pipelined batch in one write, which
+//! it does not do by default.
 
 use std::convert::Infallible;
 
@@ -16,12 +17,13 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let serve = Serve::from_args(&["timer"])?;
+    let serve = Serve::from_args(&["timer", "pipeline-flush"])?;
     let body = Bytes::from(bench_common::body(serve.body_bytes));
     let mut http = http1::Builder::new();
     if serve.has("timer") {
         http.timer(TokioTimer::new());
     }
+    http.pipeline_flush(serve.has("pipeline-flush"));
 
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
