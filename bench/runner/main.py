@@ -30,7 +30,7 @@ def main() -> int:
     chosen = [suite for suite in SUITES if arguments.suite in (suite.name, "all")]
     for suite in chosen:
         try:
-            result = _measure(suite, effort, arguments.connections)
+            result = _measure(suite, effort, arguments)
         except VoidRun as void:
             print(f"bench: {suite.name}: VOID, nothing written: {void}", file=sys.stderr)
             return 1
@@ -53,50 +53,63 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--connections", type=int, default=64, metavar="C", help="or requests in flight (64)"
     )
+    parser.add_argument(
+        "--patience",
+        type=float,
+        metavar="S",
+        help="seconds to wait, before each sample, for the machine to be quiet (10)",
+    )
     parser.add_argument("--no-build", action="store_true", help="use the programs as they are")
     parser.add_argument("--out", type=Path, metavar="DIR", help="default bench/runs/DATE")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.patience is None:
+        arguments.patience = 0 if arguments.smoke else 10
+    return arguments
 
 
-def _measure(suite: Suite, effort: Effort, connections: int) -> Result:
+def _measure(suite: Suite, effort: Effort, arguments: argparse.Namespace) -> Result:
     described = machine.describe()
     all_programs = suite.programs()
     measured = [program for program in all_programs if not program.missing]
     samples: dict[str, list[Sample]] = {program.name: [] for program in measured}
+    disturbed = 0
     for number in range(effort.rounds):
         # Interleaved, and each round begins with another program: whatever changes on the machine
         # while this runs falls on all of them.
         start = number % len(measured)
         for program in measured[start:] + measured[:start]:
+            if arguments.patience and not machine.wait_until_quiet(arguments.patience):
+                disturbed += 1
             print(
                 f"bench: {suite.name} {number + 1}/{effort.rounds}: {program.name}",
                 file=sys.stderr,
                 flush=True,
             )
             try:
-                samples[program.name].append(suite.sample(program, effort, connections))
+                sample = suite.sample(program, effort, arguments.connections)
             except VoidRun as void:
                 raise VoidRun(f"{program.name}: {void}") from None
-    settings: dict[str, object] = {"rounds": effort.rounds}
-    if suite.name == "idle":
-        settings["connections"] = effort.idle_connections
-    else:
-        settings["connections"] = connections
-        settings |= (
-            {"requests": effort.requests}
-            if suite.name == "client"
-            else {"seconds": effort.seconds}
-        )
+            samples[program.name].append(sample)
     return Result(
         suite.name,
         suite.title,
         suite.columns,
         all_programs,
         samples,
-        settings,
+        _settings(suite, effort, arguments.connections) | {"begun on a busy machine": disturbed},
         described,
         programs.versions(),
     )
+
+
+def _settings(suite: Suite, effort: Effort, connections: int) -> dict[str, object]:
+    if suite.name == "idle":
+        return {"rounds": effort.rounds, "connections": effort.idle_connections}
+    if suite.name == "client":
+        size: dict[str, object] = {"requests": effort.requests}
+    else:
+        size = {"seconds": effort.seconds}
+    return {"rounds": effort.rounds, "connections": connections} | size
 
 
 def _within_descriptor_limit(effort: Effort) -> Effort:

@@ -20,7 +20,7 @@ def answer_length(port: int) -> int:
                     break
                 answer += piece
     except OSError as error:
-        raise VoidRun(f"no answer: {error}") from None
+        raise VoidRun(f"{error} after {answer[:300]!r}") from None
     head, _, body = answer.partition(b"\r\n\r\n")
     fields = head.lower().split(b"\r\n")
     if not head.startswith(b"HTTP/1.1 200") or body != HELLO:

@@ -108,6 +108,6 @@ class Result:
         return next((p for p in self.programs if p.role == role and not p.missing), None)
 
     def _circumstances(self) -> str:
-        settings = ", ".join(f"{key} {value}" for key, value in self.settings.items())
-        machine = ", ".join(f"{key} {value}" for key, value in self.machine.items())
-        return f"{settings}.\nMachine: {machine}."
+        settings = ", ".join(f"{key}: {value}" for key, value in self.settings.items())
+        machine = ", ".join(f"{key}: {value}" for key, value in self.machine.items())
+        return f"Settings: {settings}.\nMachine: {machine}."
