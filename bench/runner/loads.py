@@ -34,7 +34,7 @@ def last_json(stdout: str) -> dict:
         raise VoidRun(f"no summary in {stdout[-300:]!r}") from None
 
 
-def epoll_client(port: int, connections: int, seconds: float, pipeline: int = 1) -> Loaded:
+def epoll_client(port: int, connections: int, seconds: float, pipeline: int) -> Loaded:
     argv = [str(cargo_program("epoll-client")), f"http://127.0.0.1:{port}/"]
     argv += ["-c", str(connections), "-d", str(seconds), "--pipeline", str(pipeline)]
     return Loaded.from_summary(run_to_end(argv, LOAD_CORE, seconds + 30).stdout)
@@ -52,10 +52,3 @@ def wrk(port: int, connections: int, seconds: float, answer_length: int) -> Load
     if not 0 <= surplus <= connections * answer_length:
         raise VoidRun(f"wrk read {surplus} bytes beyond answers of {answer_length}: {summary}")
     return Loaded(summary["requests"], summary["microseconds"] / 1e6, summary["latency_us"])
-
-
-def steady_load(port: int, connections: int, seconds: float, answer_length: int) -> Loaded:
-    """wrk, which everybody knows, where it is installed; else the bench's own client."""
-    if system_program("wrk"):
-        return wrk(port, connections, seconds, answer_length)
-    return epoll_client(port, connections, seconds)

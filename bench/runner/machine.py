@@ -30,21 +30,22 @@ def describe() -> dict[str, object]:
     }
 
 
-def wait_until_quiet(patience: float) -> bool:
-    """Waits for a moment in which nothing else runs; false if none came.
+def wait_until_quiet(patience: float) -> tuple[bool, float]:
+    """Waits for a moment in which nothing else runs: whether it came, and the patience left.
 
     A disturbed sample does not only wait longer: a load that loses its core sends in bursts, and a
     server that finds more to do at each wake-up looks cheaper than it is.
     """
-    deadline = time.monotonic() + patience
+    begun = time.monotonic()
     while True:
+        # The first look is free: patience is spent only on a busy machine.
+        waited = time.monotonic() - begun
         busy, total = _core_ticks()
         time.sleep(QUIET_WINDOW)
         later_busy, later_total = _core_ticks()
-        if later_busy - busy <= QUIET_SHARE * (later_total - total):
-            return True
-        if time.monotonic() >= deadline:
-            return False
+        quiet = later_busy - busy <= QUIET_SHARE * (later_total - total)
+        if quiet or waited >= patience:
+            return quiet, max(0.0, patience - waited)
 
 
 def _core_ticks() -> tuple[int, int]:

@@ -42,11 +42,20 @@ SMOKE = Effort(rounds=1, seconds=1, requests=2_000, idle_connections=200)
 
 
 @dataclass(frozen=True)
+class Settings:
+    effort: Effort
+    # Of a load; for a pooled client the requests in flight.
+    connections: int
+    # "epoll" or "wrk".
+    load: str
+
+
+@dataclass(frozen=True)
 class Suite:
     name: str
     title: str
     programs: Callable[[], list[Program]]
-    sample: Callable[[Program, Effort, int], Sample]
+    sample: Callable[[Program, Settings], Sample]
     # The first column is the one that ratios are made of.
     columns: list[Column]
 
@@ -64,46 +73,35 @@ WARM_UP_SECONDS = 0.3
 SETTLE_SECONDS = 0.5
 
 
-def _server(program: Program, effort: Effort, connections: int) -> Sample:
+def _server(program: Program, settings: Settings, pipeline: int = 1) -> Sample:
     with _directory() as directory:
         port = free_port()
         with Server(program.argv(port, directory), MEASURED_CORE, directory, port) as server:
-            return _under_load(
-                server,
-                connections,
-                lambda length: loads.steady_load(port, connections, effort.seconds, length),
-            )
+            return _under_load(server, settings, pipeline)
 
 
-def _pipeline(program: Program, effort: Effort, connections: int) -> Sample:
-    with _directory() as directory:
-        port = free_port()
-        depth = programs.PIPELINE
-        with Server(program.argv(port, directory), MEASURED_CORE, directory, port) as server:
-            return _under_load(
-                server,
-                connections,
-                lambda _: loads.epoll_client(port, connections, effort.seconds, depth),
-            )
+def _pipeline(program: Program, settings: Settings) -> Sample:
+    return _server(program, settings, programs.PIPELINE)
 
 
-def _gateway(program: Program, effort: Effort, connections: int) -> Sample:
+def _gateway(program: Program, settings: Settings) -> Sample:
     with _directory() as directory, _responder(directory) as origin:
         port = free_port()
         argv = program.argv(port, origin.port, directory)
         with Server(argv, MEASURED_CORE, directory, port) as gateway:
-            return _under_load(
-                gateway,
-                connections,
-                lambda length: loads.steady_load(port, connections, effort.seconds, length),
-            )
+            return _under_load(gateway, settings, pipeline=1)
 
 
-def _under_load(server: Server, connections: int, load: Callable[[int], loads.Loaded]) -> Sample:
+def _under_load(server: Server, settings: Settings, pipeline: int) -> Sample:
     length = answer_length(server.port)
-    loads.epoll_client(server.port, connections, WARM_UP_SECONDS)
+    loads.epoll_client(server.port, settings.connections, WARM_UP_SECONDS, pipeline)
     before = server.usage()
-    loaded = load(length)
+    if settings.load == "wrk" and pipeline == 1:
+        loaded = loads.wrk(server.port, settings.connections, settings.effort.seconds, length)
+    else:
+        loaded = loads.epoll_client(
+            server.port, settings.connections, settings.effort.seconds, pipeline
+        )
     used = server.usage() - before
     server.check_alive()
     memory = server.resident_kib()
@@ -120,15 +118,16 @@ def _under_load(server: Server, connections: int, load: Callable[[int], loads.Lo
     }
 
 
-def _client(program: Program, effort: Effort, in_flight: int) -> Sample:
+def _client(program: Program, settings: Settings) -> Sample:
     with _directory() as directory, _responder(directory) as responder:
         url = f"http://127.0.0.1:{responder.port}/"
-        argv = program.argv(url, effort.requests, in_flight)
-        done = run_to_end(argv, MEASURED_CORE, timeout=30 + effort.requests / 5000)
+        requests = settings.effort.requests
+        argv = program.argv(url, requests, settings.connections)
+        done = run_to_end(argv, MEASURED_CORE, timeout=30 + requests / 5000)
         loaded = loads.Loaded.from_summary(done.stdout)
         # Whole pipelined batches may leave a remainder.
-        if not 0 <= effort.requests - loaded.requests < programs.PIPELINE:
-            raise VoidRun(f"{loaded.requests} requests, asked for {effort.requests}")
+        if not 0 <= requests - loaded.requests < programs.PIPELINE:
+            raise VoidRun(f"{loaded.requests} requests, asked for {requests}")
         opened = loads.last_json(done.stdout).get("connections_opened", 0)
         return {
             "cpu_us": (done.user_us + done.system_us) / loaded.requests,
@@ -141,23 +140,24 @@ def _client(program: Program, effort: Effort, in_flight: int) -> Sample:
         }
 
 
-def _idle(program: Program, effort: Effort, _: int) -> Sample:
+def _idle(program: Program, settings: Settings) -> Sample:
+    connections = settings.effort.idle_connections
     with _directory() as directory:
         port = free_port()
         with Server(program.argv(port, directory), MEASURED_CORE, directory, port) as server:
             answer_length(port)
             time.sleep(SETTLE_SECONDS)
             empty = server.resident_kib()
-            with _IdleConnections(port, effort.idle_connections) as idle:
+            with _IdleConnections(port, connections) as idle:
                 time.sleep(SETTLE_SECONDS)
                 full = server.resident_kib()
                 idle.check_open()
             server.check_alive()
     return {
-        "bytes_each": (full - empty) * 1024 / effort.idle_connections,
+        "bytes_each": (full - empty) * 1024 / connections,
         "empty_mib": empty / 1024,
         "full_mib": full / 1024,
-        "connections": effort.idle_connections,
+        "connections": connections,
     }
 
 
