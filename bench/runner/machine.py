@@ -33,8 +33,8 @@ def describe() -> dict[str, object]:
 def wait_until_quiet(patience: float) -> tuple[bool, float]:
     """Waits for a moment in which nothing else runs: whether it came, and the patience left.
 
-    A disturbed sample does not only wait longer: a load that loses its core sends in bursts, and a
-    server that finds more to do at each wake-up looks cheaper than it is.
+    A disturbed sample does not only wait longer: a load that loses its core sends in bursts, and the
+    measured process finds its caches cold. Both shift ratios.
     """
     begun = time.monotonic()
     while True:
