@@ -1,10 +1,15 @@
 //! The client against scripted peers.
 
 mod bodies;
+mod cancel;
 mod drop_and_drain;
+mod errors;
 mod idle;
 mod race;
+mod raw_exchange;
 mod retry;
 mod reuse;
+mod runtimes;
+mod shutdown;
 mod support;
 mod upload;
