@@ -6,6 +6,8 @@
 //! leaves nothing behind; a connection is handed to one holder at a time.
 
 mod list;
+#[cfg(test)]
+mod model;
 mod policy;
 mod reaper;
 mod state;
