@@ -8,12 +8,14 @@ use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, header};
 use keepline_proto::{BodyLength, Field, RequestLine, ResponseHead};
 
+use super::Shared;
+use super::acquire::{acquire, acquire_new};
+use super::event::Event;
 use super::exchange::{Exchange, Head};
 use super::key::Key;
 use super::response::ResponseBody;
 use super::retry::{self, Decision, Failure, MOST_ATTEMPTS};
 use super::upload::Upload;
-use super::{Shared, acquire, acquire_new};
 use crate::error::{Error, ErrorKind};
 use crate::{Body, CloseReason, ConnectionInfo};
 
@@ -68,6 +70,10 @@ pub(super) async fn send(
             _ => return Err(failed.error),
         }
         shared.pool.note_retry();
+        if let Some(info) = &failed.info {
+            let connection = info.id;
+            shared.events.tell(|| Event::Retrying { connection });
+        }
         wants_new = decision == Decision::Idempotent;
     }
 }

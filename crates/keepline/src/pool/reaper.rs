@@ -133,7 +133,7 @@ where
             for watch in reaper.take_woken() {
                 look_at(&pool, &watch);
             }
-            pool.expire(Instant::now())
+            pool.expire()
         };
         let sleep = async {
             match next {
@@ -155,11 +155,11 @@ where
     K: Eq + Hash + Clone + Send + 'static,
     C: Connection,
 {
-    let (slot, mut connection, since) = {
+    let mut parked = {
         let mut state = pool.lock();
         watch.is_woken.store(false, Ordering::Release);
         match state.take_idle(watch.place.load(Ordering::Relaxed), watch.id) {
-            Some(taken) => taken,
+            Some(parked) => parked,
             None => {
                 watch.missed();
                 return;
@@ -167,9 +167,19 @@ where
         }
     };
     let waker = Waker::from(Arc::clone(watch));
-    match connection.poll_idle(&mut Context::from_waker(&waker)) {
-        std::task::Poll::Pending => pool.give(slot, connection, since),
-        std::task::Poll::Ready(reason) => pool.close(slot, connection, reason),
+    match parked
+        .connection
+        .poll_idle(&mut Context::from_waker(&waker))
+    {
+        std::task::Poll::Pending => pool.put_back(parked),
+        std::task::Poll::Ready(reason) => {
+            if reason == CloseReason::PeerClosed {
+                let now = Instant::now();
+                pool.lock()
+                    .note_idle_close(parked.slot, parked.idle_for(now), now);
+            }
+            pool.close(parked.slot, parked.connection, reason);
+        }
     }
 }
 
@@ -193,10 +203,11 @@ where
         let Some(pool) = self.pool.upgrade() else {
             return;
         };
-        let orphans = pool.lock().purge(CloseReason::Shutdown, |connection| {
-            Arc::ptr_eq(connection.watch().reaper(), &self.reaper)
+        pool.with(|state, effects| {
+            state.purge(CloseReason::Shutdown, effects, |connection| {
+                Arc::ptr_eq(connection.watch().reaper(), &self.reaper)
+            });
         });
-        drop(orphans);
         pool.forget_reaper(&self.reaper);
     }
 }
