@@ -130,7 +130,6 @@ impl Driver {
     /// # Errors
     /// The content is longer than declared, or none may be sent now.
     pub(crate) fn queue_piece(&mut self, piece: Bytes) -> Result<(), Error> {
-        debug_assert!(self.wants_content());
         let Some(frame) = self.proto.send_data(piece.len())? else {
             return Ok(());
         };
@@ -146,15 +145,20 @@ impl Driver {
         Ok(())
     }
 
-    /// Makes sure that there is a buffer to append a head to.
+    /// Makes sure that there is a buffer to append to, and that what is appended follows all that
+    /// is queued. (Who waits for [`wants_content`](Self::wants_content) copies nothing here.)
     pub(crate) fn lend_output(&mut self) {
         if self.output.capacity() == 0 {
             self.output = buffer::lend_output();
         }
+        self.output
+            .extend_from_slice(&std::mem::take(&mut self.piece));
+        self.output
+            .extend_from_slice(std::mem::take(&mut self.piece_end));
     }
 
-    /// There is room for a further piece of content. While a large piece waits there is none:
-    /// whatever is appended to `output` would overtake it.
+    /// There is room for a further piece of content. While a large piece waits there is none: to
+    /// append to `output` would copy it.
     pub(crate) fn wants_content(&self) -> bool {
         self.piece.is_empty() && self.piece_end.is_empty() && self.unsent() < OUTPUT_FULL
     }

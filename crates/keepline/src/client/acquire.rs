@@ -10,7 +10,7 @@ use super::key::Key;
 use super::lease::{Lease, Pooled};
 use super::{Shared, dial};
 use crate::error::{Error, Phase};
-use crate::pool::{Acquired, Demand, Supply, Waiter};
+use crate::pool::{Acquired, Demand, NoDelivery, Supply, Waiter};
 
 /// A connection for `key`: an idle one that is alive, else the first that comes back or is opened.
 /// `is_replayable`: the request can be sent again if the connection turns out dead.
@@ -37,13 +37,20 @@ pub(super) async fn acquire(
             }
             Acquired::Wait(waiter) => {
                 let slot = waiter.slot;
-                (slot, wait_in_time(shared, key, waiter).await?, None)
+                match wait_in_time(shared, key, waiter).await {
+                    Ok(connection) => (slot, connection, None),
+                    Err(NoDelivery::AskAgain) => continue,
+                    Err(NoDelivery::Failed(error)) => return Err(error),
+                }
             }
         };
         let mut lease = Lease::new(connection, slot, Arc::clone(shared), asked_at);
+        lease.was_pooled = idle_for.is_some();
         let idle_for = idle_for.filter(|_| lease.is_reused());
         match lease.revive(idle_for.unwrap_or_default(), is_replayable) {
             Ok(()) => return Ok(lease.told(idle_for)),
+            // A server that opens connections only to close them: dialling again would not end.
+            Err(reason) if lease.is_fresh() => return Err(lease.dead_on_arrival(reason)),
             Err(reason) => lease.close_unused(reason),
         }
     }
@@ -66,12 +73,12 @@ async fn wait_in_time(
     shared: &Arc<Shared>,
     key: &Key,
     waiter: Waiter<Key, Box<Pooled>>,
-) -> Result<Box<Pooled>, Error> {
+) -> Result<Box<Pooled>, NoDelivery> {
     match shared.settings.acquire_timeout {
         None => wait(shared, key, waiter).await,
         Some(time) => timeout(time, wait(shared, key, waiter))
             .await
-            .unwrap_or_else(|_| Err(Error::timeout(Phase::Acquire))),
+            .unwrap_or_else(|_| Err(NoDelivery::Failed(Error::timeout(Phase::Acquire)))),
     }
 }
 
@@ -80,7 +87,7 @@ async fn wait(
     shared: &Arc<Shared>,
     key: &Key,
     mut waiter: Waiter<Key, Box<Pooled>>,
-) -> Result<Box<Pooled>, Error> {
+) -> Result<Box<Pooled>, NoDelivery> {
     let patience = match waiter.supply {
         Supply::Dial(reason) => {
             let demand = Demand {

@@ -44,7 +44,7 @@ pub(super) async fn send(
         };
         lease.retries = attempts - 1;
         let replay = body.replay();
-        let was_reused = lease.is_reused();
+        let was_fresh = lease.is_fresh();
         let failed = match attempt(Exchange::new(lease), &parts, body).await {
             Ok(response) => return Ok(response),
             Err(failed) => failed,
@@ -58,7 +58,7 @@ pub(super) async fn send(
             is_on: shared.settings.is_retry_on,
             attempts,
             is_loss: failed.error.is_closed_early(),
-            was_reused,
+            was_fresh,
             written,
             read,
             is_idempotent,
@@ -94,8 +94,7 @@ async fn attempt(
 ) -> Result<Response<Body>, Failed> {
     let body = body.made();
     if let Err(error) = send_head(&mut exchange, parts, body.length()) {
-        // Nothing was sent: the connection is as good as before.
-        exchange.close(CloseReason::RequestUnsent);
+        exchange.give_back();
         return Err(Failed {
             error,
             info: None,

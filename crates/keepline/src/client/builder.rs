@@ -3,6 +3,8 @@
 //! A value that makes no sense is an error from [`TransportBuilder::build`], never a hang later.
 
 use std::collections::HashMap;
+use std::future::Future;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,10 +12,12 @@ use http::Uri;
 use keepline_proto::Config;
 
 use super::Transport;
-use super::key::Key;
+use super::connector::Connector;
+use super::key::{Key, Origin};
 use super::life::LifeSettings;
 use super::reuse::DrainLimits;
 use crate::error::{Error, ErrorKind};
+use crate::net::Stream;
 use crate::pool::{IdleOrder, KeyLimits, Limits, OnMiss};
 #[cfg(feature = "tls")]
 use crate::tls::ClientTls;
@@ -30,6 +34,7 @@ pub(crate) struct Settings {
     pub(crate) response_timeout: Option<Duration>,
     pub(crate) continue_timeout: Option<Duration>,
     pub(crate) proto: Arc<Config>,
+    pub(crate) connector: Option<Connector>,
 }
 
 impl Default for Settings {
@@ -44,6 +49,7 @@ impl Default for Settings {
             response_timeout: None,
             continue_timeout: Some(Duration::from_secs(1)),
             proto: Arc::default(),
+            connector: None,
         }
     }
 }
@@ -285,6 +291,30 @@ impl TransportBuilder {
     /// sends its body anyway. Default 1 s, as Go. `None`: for ever.
     pub fn continue_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.settings.continue_timeout = timeout.into();
+        self
+    }
+
+    /// Opens connections by `connect` instead of resolving the host and connecting a TCP socket
+    /// (Go: `DialContext`): a Unix socket, a tunnel, a resolver of one's own, an end of a pipe in a
+    /// test. The connect timeout holds for it, and for https TLS is started on what it gives. It
+    /// runs in a task of its own, and all requests of an origin share what it opens.
+    ///
+    /// ```
+    /// # #[cfg(unix)] {
+    /// use keepline::{Transport, net::Stream};
+    /// use tokio::net::UnixStream;
+    ///
+    /// let docker = Transport::builder()
+    ///     .connector(|_| async { UnixStream::connect("/run/docker.sock").await.map(Stream::from) })
+    ///     .build();
+    /// # }
+    /// ```
+    pub fn connector<F, C>(mut self, connect: F) -> Self
+    where
+        F: Fn(Origin) -> C + Send + Sync + 'static,
+        C: Future<Output = io::Result<Stream>> + Send + 'static,
+    {
+        self.settings.connector = Some(Connector::new(connect));
         self
     }
 

@@ -62,7 +62,8 @@ pub(crate) fn spawn(
     }
 }
 
-/// A dial that the pool counts. Dropped in progress, it counts as failed.
+/// A dial that the pool counts. Dropped in progress, with its runtime, it counts as failed, and
+/// whoever waited for it asks again.
 struct QueuedDial {
     shared: Arc<Shared>,
     slot: KeySlot,
@@ -84,8 +85,7 @@ impl QueuedDial {
 impl Drop for QueuedDial {
     fn drop(&mut self) {
         if !self.is_over {
-            let error = Error::caused(ErrorKind::Connect, "the runtime of the dial was shut down");
-            self.shared.pool.dial_failed(self.slot, self.starter, error);
+            self.shared.pool.dial_lost(self.slot);
         }
     }
 }
@@ -158,21 +158,27 @@ async fn connect(shared: &Shared, key: &Key) -> Result<(Stream, Timings), Error>
     let (settings, origin) = (&shared.settings, key.origin());
     let name = || -> Arc<str> { key.to_string().into() };
     let mut timings = Timings::default();
-    let deadline = settings
-        .connect_timeout
-        .map(|timeout| Instant::now() + timeout);
     let started = Instant::now();
-    let addresses = before(deadline, Phase::Connect, resolve(origin)).await?;
-    shared.events.tell(|| Event::Resolved {
-        origin: name(),
-        addresses: addresses.len(),
-    });
-    let resolved = Instant::now();
-    timings.dns = Some(resolved - started);
-    let tcp = connect_any(&addresses, deadline).await?;
+    // A timeout too long to tell is none.
+    let after =
+        |start: Instant, timeout: Option<Duration>| timeout.and_then(|x| start.checked_add(x));
+    let deadline = after(started, settings.connect_timeout);
+    let mut resolved = started;
+    let stream = if let Some(connector) = &settings.connector {
+        let connecting = async { connector.connect(origin).await.map_err(not_connected) };
+        before(deadline, Phase::Connect, connecting).await?
+    } else {
+        let addresses = before(deadline, Phase::Connect, resolve(origin)).await?;
+        resolved = Instant::now();
+        timings.dns = Some(resolved - started);
+        shared.events.tell(|| Event::Resolved {
+            origin: name(),
+            addresses: addresses.len(),
+        });
+        connect_any(&addresses, deadline).await?.into()
+    };
     let connected = Instant::now();
     timings.connect = Some(connected - resolved);
-    let stream = Stream::from(tcp);
     let peer = stream.peer_addr();
     shared.events.tell(|| Event::Connected {
         origin: name(),
@@ -181,7 +187,7 @@ async fn connect(shared: &Shared, key: &Key) -> Result<(Stream, Timings), Error>
     if !origin.is_secure {
         return Ok((stream, timings));
     }
-    let handshake_deadline = settings.tls_timeout.map(|timeout| connected + timeout);
+    let handshake_deadline = after(connected, settings.tls_timeout);
     let stream = before(
         handshake_deadline,
         Phase::Handshake,
@@ -191,6 +197,10 @@ async fn connect(shared: &Shared, key: &Key) -> Result<(Stream, Timings), Error>
     shared.events.tell(|| Event::Secured { origin: name() });
     timings.tls = Some(connected.elapsed());
     Ok((stream, timings))
+}
+
+fn not_connected(error: io::Error) -> Error {
+    Error::caused(ErrorKind::Connect, error)
 }
 
 #[cfg(feature = "tls")]

@@ -243,6 +243,11 @@ impl Exchange {
         self.lease.end();
     }
 
+    /// Ends the exchange before anything was sent; the connection is as good as before.
+    pub(crate) fn give_back(self) {
+        self.lease.give_back();
+    }
+
     /// Ends the exchange by closing the connection.
     pub fn close(self, reason: CloseReason) {
         self.lease.close(reason);

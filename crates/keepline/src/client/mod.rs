@@ -15,6 +15,7 @@
 mod acquire;
 mod attempt;
 mod builder;
+mod connector;
 mod dial;
 mod event;
 mod exchange;
@@ -42,6 +43,7 @@ pub use crate::pool::{IdleOrder, OnMiss};
 pub use builder::{KeySettings, TransportBuilder};
 pub use event::{Event, Events};
 pub use exchange::{Exchange, Head};
+pub use key::Origin;
 
 use self::acquire::acquire;
 use self::builder::Settings;

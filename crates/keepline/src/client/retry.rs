@@ -4,17 +4,18 @@
 //! method unless it has some means to know that the request semantics are actually idempotent,
 //! regardless of the method, or some means to detect that the original request was never
 //! applied." RFC 9112 §9.3.1 adds that an idle connection may be closed at any time, so a
-//! failure on a *reused* connection before the first byte of the response is the expected race,
-//! and a failure on a *new* one is not.
+//! failure on a *pooled* connection (one that carried an exchange, or was idle after a dial whose
+//! request was served otherwise) before the first byte of the response is the expected race, and
+//! a failure on a *new* one is not.
 //!
 //! | connection | written | response | request | decision |
 //! |---|---|---|---|---|
 //! | any | any | any | the error is ours, a deadline or a cancellation | no |
 //! | new | any | any | any | no: it would loop |
-//! | reused | nothing | none | body can be made again, or was not polled | again, any method |
-//! | reused | something | none | idempotent or `Idempotency-Key`, body can be made again | again, on a new connection |
-//! | reused | something | none | otherwise | no: it may have been applied |
-//! | reused | any | first byte | any | no |
+//! | pooled | nothing | none | body can be made again, or was not polled | again, any method |
+//! | pooled | something | none | idempotent or `Idempotency-Key`, body can be made again | again, on a new connection |
+//! | pooled | something | none | otherwise | no: it may have been applied |
+//! | pooled | any | first byte | any | no |
 //!
 //! Against Go: what was *written* decides, not which of two racing signals came first (Go issue
 //! 22158), and a partial write does not forbid the retry of an idempotent request.
@@ -68,8 +69,8 @@ pub(crate) struct Failure {
     pub(crate) attempts: u32,
     /// The connection was lost: closed, reset or unusable, not too slow and not our mistake.
     pub(crate) is_loss: bool,
-    /// The connection had been in the pool or carried an exchange.
-    pub(crate) was_reused: bool,
+    /// The connection had neither been in the pool nor carried an exchange.
+    pub(crate) was_fresh: bool,
     /// Bytes of the request that were given to the socket.
     pub(crate) written: u64,
     /// Bytes of the response that arrived.
@@ -86,7 +87,7 @@ pub(crate) const fn decide(failure: &Failure) -> Decision {
         Decision::Off
     } else if !failure.is_loss {
         Decision::NotALoss
-    } else if !failure.was_reused {
+    } else if failure.was_fresh {
         Decision::NewConnection
     } else if failure.read > 0 {
         Decision::ResponseBegun
@@ -121,7 +122,7 @@ mod tests {
         is_on: true,
         attempts: 1,
         is_loss: true,
-        was_reused: true,
+        was_fresh: false,
         written: 80,
         read: 0,
         is_idempotent: true,
@@ -164,14 +165,14 @@ mod tests {
             ),
             (
                 Failure {
-                    was_reused: false,
+                    was_fresh: true,
                     ..LOST
                 },
                 Decision::NewConnection,
             ),
             (
                 Failure {
-                    was_reused: false,
+                    was_fresh: true,
                     ..nothing
                 },
                 Decision::NewConnection,

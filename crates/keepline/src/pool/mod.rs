@@ -17,7 +17,7 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::hash::Hash;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -64,7 +64,17 @@ pub(crate) enum Note {
     Closing(CloseReason),
 }
 
-type Delivery<C> = Result<C, Error>;
+/// What a waiter gets.
+type Delivery<C> = Result<C, NoDelivery>;
+
+/// Why a waiter gets no connection.
+#[derive(Debug)]
+pub(crate) enum NoDelivery {
+    /// The dial failed, or the pool was shut down.
+    Failed(Error),
+    /// What it waited for is lost, and nothing else is coming: it is to ask the pool again.
+    AskAgain,
+}
 
 /// What all handles of a pool share.
 pub(crate) struct Shared<K, C>
@@ -202,9 +212,23 @@ where
             .with(|state, effects| state.dial_failed(slot, starter, effects));
         if let Some(waiter) = waiter {
             // Whoever has gone meanwhile does not need the error.
-            let _ = waiter.send(Err(error));
+            let _ = waiter.send(Err(NoDelivery::Failed(error)));
         }
         self.0.note_quiet();
+    }
+
+    /// A dial was dropped in progress, with the runtime that it ran on.
+    pub(crate) fn dial_lost(&self, slot: KeySlot) {
+        let forsaken = self.0.lock().dial_lost(slot);
+        for waiter in forsaken {
+            let _ = waiter.send(Err(NoDelivery::AskAgain));
+        }
+        self.0.note_quiet();
+    }
+
+    /// A connection is about to be given back without having been used.
+    pub(crate) fn not_acquired(&self, connection: &C) {
+        self.0.lock().not_acquired(connection);
     }
 
     /// Gives a connection back after an exchange: to a waiter, or to the idle list.
@@ -271,6 +295,8 @@ where
         }
         let reaper = Reaper::new(handle.clone());
         reapers.push(Arc::clone(&reaper));
+        // A runtime that is shutting down drops the task here and now, which takes the same lock.
+        drop(reapers);
         handle.spawn(reaper::run(Arc::downgrade(&self.0), Arc::clone(&reaper)));
         reaper
     }
@@ -290,7 +316,7 @@ where
         let waiters = self.0.with(|state, effects| state.shut_down(effects));
         self.0.stopping.notify_waiters();
         for waiter in waiters {
-            let _ = waiter.send(Err(Error::new(ErrorKind::Shutdown)));
+            let _ = waiter.send(Err(NoDelivery::Failed(Error::new(ErrorKind::Shutdown))));
         }
         loop {
             let mut notified = std::pin::pin!(self.0.quiet.notified());
@@ -383,8 +409,9 @@ where
                     Err(Err(_)) => return,
                 },
                 Given::Idle { look_at, .. } => {
-                    if look_at.is_some() {
-                        watch.reaper().look();
+                    match look_at {
+                        Some(_) => watch.reaper().look(),
+                        None => watch.reaper().care(),
                     }
                     return;
                 }
@@ -472,12 +499,12 @@ where
     K: Eq + Hash + Clone + Send + 'static,
     C: Connection,
 {
-    type Output = Result<C, Error>;
+    type Output = Result<C, NoDelivery>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         Pin::new(&mut self.receiver).poll(cx).map(|delivered| {
             // The sender is dropped undelivered only when the pool itself goes.
-            delivered.unwrap_or_else(|_| Err(Error::new(ErrorKind::Shutdown)))
+            delivered.unwrap_or_else(|_| Err(NoDelivery::Failed(Error::new(ErrorKind::Shutdown))))
         })
     }
 }

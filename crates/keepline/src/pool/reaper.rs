@@ -9,6 +9,7 @@
 //! When its runtime is shut down the reaper is dropped, and takes with it the idle connections
 //! whose sockets are registered there: nothing would ever wake them again.
 
+use std::future::Future;
 use std::hash::Hash;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -27,6 +28,9 @@ pub(crate) struct Reaper {
     pub(super) handle: Handle,
     woken: Mutex<Vec<Arc<Watch>>>,
     notify: Notify,
+    /// It sleeps until the next connection expires, or is about to. Otherwise it has to be told of
+    /// the next one that becomes idle: another reaper may know of it, but may never run again.
+    is_caring: AtomicBool,
     is_gone: AtomicBool,
 }
 
@@ -48,6 +52,7 @@ impl Reaper {
             handle,
             woken: Mutex::default(),
             notify: Notify::new(),
+            is_caring: AtomicBool::new(true),
             is_gone: AtomicBool::new(false),
         })
     }
@@ -62,9 +67,16 @@ impl Reaper {
         &self.handle
     }
 
-    /// Looks at the state again: there is an idle connection where none was.
+    /// Looks at the state again: something expires earlier than it thinks, or the pool is gone.
     pub(super) fn look(&self) {
         self.notify.notify_one();
+    }
+
+    /// A connection of this reaper has become idle: sees to it that it expires.
+    pub(super) fn care(&self) {
+        if !self.is_caring.load(Ordering::Acquire) && !self.is_caring.swap(true, Ordering::AcqRel) {
+            self.notify.notify_one();
+        }
     }
 
     fn wake(&self, watch: Arc<Watch>) {
@@ -118,22 +130,37 @@ impl Wake for Watch {
 }
 
 /// The reaper's task. Ends with the pool, or with the runtime.
-pub(super) async fn run<K, C>(pool: Weak<Shared<K, C>>, reaper: Arc<Reaper>)
+pub(super) fn run<K, C>(
+    pool: Weak<Shared<K, C>>,
+    reaper: Arc<Reaper>,
+) -> impl Future<Output = ()> + Send + 'static
 where
     K: Eq + Hash + Clone + Send + 'static,
     C: Connection,
 {
-    let _last_words = LastWords {
-        pool: pool.clone(),
-        reaper: Arc::clone(&reaper),
-    };
+    // Made here and not in the task, which may be dropped before it is polled.
+    let last_words = LastWords { pool, reaper };
+    async move { watch_over(&last_words.pool, &last_words.reaper).await }
+}
+
+async fn watch_over<K, C>(pool: &Weak<Shared<K, C>>, reaper: &Reaper)
+where
+    K: Eq + Hash + Clone + Send + 'static,
+    C: Connection,
+{
     loop {
         let next = {
             let Some(pool) = pool.upgrade() else { return };
             for watch in reaper.take_woken() {
                 look_at(&pool, &watch);
             }
-            pool.expire()
+            // Before it looks: what becomes idle from now on is either seen or announced.
+            reaper.is_caring.store(false, Ordering::Release);
+            let next = pool.expire();
+            if next.is_some() {
+                reaper.is_caring.store(true, Ordering::Release);
+            }
+            next
         };
         let sleep = async {
             match next {
@@ -166,7 +193,8 @@ where
             }
         }
     };
-    let waker = Waker::from(Arc::clone(watch));
+    // Not `watch` itself: a connection that has moved to another runtime has another one.
+    let waker = Waker::from(Arc::clone(parked.connection.watch()));
     match parked
         .connection
         .poll_idle(&mut Context::from_waker(&waker))

@@ -55,7 +55,11 @@ impl<K> Linked<BY_KEY> for PerKey<K> {
 
 impl<K> PerKey<K> {
     const fn is_unused(&self) -> bool {
-        self.idle.is_empty() && self.waiters.is_empty() && self.dialling == 0 && self.busy == 0
+        self.idle.is_empty()
+            && self.waiters.is_empty()
+            && self.dialling == 0
+            && self.own_dials == 0
+            && self.busy == 0
     }
 }
 
@@ -76,6 +80,7 @@ impl<K: Eq + Hash + Clone, C: Entry, W> State<K, C, W> {
             idle: List::default(),
             waiters: List::default(),
             dialling: 0,
+            own_dials: 0,
             busy: 0,
             draining: 0,
             lost: None,
@@ -156,6 +161,11 @@ impl<K: Eq + Hash + Clone, C: Entry, W> State<K, C, W> {
         self.dialling -= 1;
     }
 
+    pub(super) fn own_dial_ended(&mut self, slot: KeySlot) {
+        self.keys[slot.0].own_dials -= 1;
+        self.dialling -= 1;
+    }
+
     /// A connection that nobody holds any more is gone.
     pub(super) fn count_closed(
         &mut self,
@@ -198,8 +208,13 @@ impl<K: Eq + Hash + Clone, C: Entry, W> State<K, C, W> {
             by_age: Links::default(),
             by_expiry: Links::default(),
         });
-        self.keys[slot].idle.push_back(&mut self.idle, place);
-        self.by_age.push_back(&mut self.idle, place);
+        // Nearly always the newest. One that was only looked at has been idle for longer than those
+        // that came meanwhile, and goes before them.
+        let is_newer = |idle: &Idle<C>| idle.since.instant > since.instant;
+        self.keys[slot]
+            .idle
+            .push_before(&mut self.idle, place, is_newer);
+        self.by_age.push_before(&mut self.idle, place, is_newer);
         if let Some(expiry) = expiry {
             let in_wheel = self.wheel.insert(&mut self.idle, place, expiry.at);
             self.idle[place].in_wheel = Some(in_wheel);

@@ -127,7 +127,10 @@ struct PerKey<K> {
     limits: KeyLimits,
     idle: List<BY_KEY>,
     waiters: List<BY_KEY>,
+    /// Dials in progress whose connection goes to the queue. Only these feed a waiter.
     dialling: usize,
+    /// Dials in progress beside the queue.
+    own_dials: usize,
     busy: usize,
     draining: usize,
     /// Why the last connection was lost; forgotten with the key.
@@ -310,7 +313,7 @@ impl<K: Eq + Hash + Clone, C: Entry, W> State<K, C, W> {
 
     /// Why a connection that came back is not kept, if it is not.
     fn refusal(&self, slot: KeySlot) -> Option<CloseReason> {
-        let is_kept = self.limits.idle > 0 && self.keys[slot.0].limits.idle > 0;
+        let is_kept = self.keeps_any(slot);
         // Others wait for the room that it would take, and cannot use it.
         let is_in_the_way = !self.starved.is_empty() && !self.has_room_besides(1);
         match self.is_shut_down {
@@ -318,6 +321,11 @@ impl<K: Eq + Hash + Clone, C: Entry, W> State<K, C, W> {
             false if !is_kept || is_in_the_way => Some(CloseReason::IdleLimit),
             false => None,
         }
+    }
+
+    /// A connection of the key may become idle at all.
+    fn keeps_any(&self, slot: KeySlot) -> bool {
+        self.limits.idle > 0 && self.keys[slot.0].limits.idle > 0
     }
 
     /// Closes the oldest idle connection above a limit: of the key first, then of all.

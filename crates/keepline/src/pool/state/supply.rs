@@ -124,7 +124,17 @@ impl<K: Eq + Hash + Clone, C: Entry, W> State<K, C, W> {
         effects: &mut Effects<K, C>,
     ) -> Option<(KeySlot, OpenReason)> {
         let slot = KeySlot(self.slot(key));
-        self.start_dial(slot, effects).map(|reason| (slot, reason))
+        self.own_dial(slot, effects).map(|reason| (slot, reason))
+    }
+
+    fn own_dial(&mut self, slot: KeySlot, effects: &mut Effects<K, C>) -> Option<OpenReason> {
+        let reason = self
+            .make_room(slot, effects)
+            .then(|| self.open_reason(slot))?;
+        self.use_key(slot.0);
+        self.keys[slot.0].own_dials += 1;
+        self.dialling += 1;
+        Some(reason)
     }
 
     /// After a miss: counts an own dial if this key only dials, and there is room.
@@ -134,23 +144,50 @@ impl<K: Eq + Hash + Clone, C: Entry, W> State<K, C, W> {
         effects: &mut Effects<K, C>,
     ) -> Option<OpenReason> {
         match self.keys[slot.0].limits.on_miss {
-            OnMiss::DialOnly => self.start_dial(slot, effects),
+            OnMiss::DialOnly => self.own_dial(slot, effects),
             OnMiss::Race | OnMiss::Wait(_) => None,
         }
     }
 
     /// The connection of an own dial stays with the one who made it.
     pub(crate) fn opened_and_kept(&mut self, slot: KeySlot, reason: OpenReason, connection: &C) {
-        self.dial_ended(slot);
+        self.own_dial_ended(slot);
         self.counts.opened.add(reason.index());
         self.hold(slot.0, connection);
     }
 
     /// An own dial failed; it is no waiter's concern.
     pub(crate) fn own_dial_failed(&mut self, slot: KeySlot, effects: &mut Effects<K, C>) {
-        self.dial_ended(slot);
+        self.own_dial_ended(slot);
         self.counts.dial_failures += 1;
         self.freed(slot, effects);
+    }
+
+    /// A dial was dropped in progress, with its runtime. Nobody can start another one here, so who
+    /// counted on it is to ask again, and one of those who waited for its room.
+    pub(crate) fn dial_lost(&mut self, slot: KeySlot) -> Vec<W> {
+        self.dial_ended(slot);
+        self.counts.dial_failures += 1;
+        let mut forsaken: Vec<W> = std::iter::from_fn(|| self.forsaken(slot)).collect();
+        self.retire_if_unused(slot.0);
+        if let Some(longest) = self.starved.front().filter(|_| self.has_room()) {
+            self.feed(longest);
+            forsaken.extend(std::iter::from_fn(|| self.forsaken(KeySlot(longest))));
+            self.retire_if_unused(longest);
+        }
+        forsaken
+    }
+
+    /// The newest waiter of a key that nothing in progress will serve, taken out of the queue; those
+    /// before it keep their places.
+    fn forsaken(&mut self, slot: KeySlot) -> Option<W> {
+        let of_key = &self.keys[slot.0];
+        let coming = of_key.dialling + of_key.draining + self.busy_hope(slot);
+        let newest = of_key
+            .waiters
+            .back()
+            .filter(|_| of_key.waiters.len() > coming);
+        newest.map(|place| self.unqueue(place))
     }
 
     /// A dial gave a connection, which is opened and busy now; hand it on with
@@ -250,32 +287,39 @@ impl<K: Eq + Hash + Clone, C: Entry, W> State<K, C, W> {
         }
     }
 
-    /// Counts a dial, unless a limit holds it back. At the limit of all connections the oldest
-    /// idle one, of whatever key, makes room.
+    /// Counts a dial, unless a limit holds it back.
     fn start_dial(&mut self, slot: KeySlot, effects: &mut Effects<K, C>) -> Option<OpenReason> {
+        self.make_room(slot, effects).then(|| {
+            let reason = self.open_reason(slot);
+            self.count_dial(slot);
+            reason
+        })
+    }
+
+    /// Whether there is room for another dial of the key. At the limit of all connections the
+    /// oldest idle one, of whatever key, makes room.
+    fn make_room(&mut self, slot: KeySlot, effects: &mut Effects<K, C>) -> bool {
         match self.held(slot) {
-            None => {}
-            Some(Held::ByKey) => return None,
+            None => true,
+            Some(Held::ByKey) => false,
             Some(Held::ByAll) => match self.by_age.front() {
                 Some(oldest) => {
                     let of_key = self.idle[oldest].slot;
                     let connection = self.unlink(oldest);
                     self.counts.closed.add(CloseReason::IdleLimit.index());
                     self.keys[of_key].lost = Some(CloseReason::IdleLimit);
-                    if of_key != slot.0 {
-                        self.retire_if_unused(of_key);
-                    }
+                    self.retire_if_unused(of_key);
                     effects.closed.push((connection, CloseReason::IdleLimit));
+                    true
                 }
                 None => {
-                    self.starve(slot.0);
-                    return None;
+                    if !self.keys[slot.0].waiters.is_empty() {
+                        self.starve(slot.0);
+                    }
+                    false
                 }
             },
         }
-        let reason = self.open_reason(slot);
-        self.count_dial(slot);
-        Some(reason)
     }
 
     fn count_dial(&mut self, slot: KeySlot) {
@@ -288,6 +332,7 @@ impl<K: Eq + Hash + Clone, C: Entry, W> State<K, C, W> {
         let of_key = &self.keys[slot.0];
         match of_key.lost {
             _ if of_key.busy > 0 => OpenReason::AllBusy,
+            Some(CloseReason::IdleLimit) if !self.keeps_any(slot) => OpenReason::ReuseOff,
             Some(lost) => lost.into(),
             // Dials in progress are for others that wait: all there will be is taken.
             None if of_key.dialling > 0 => OpenReason::AllBusy,
@@ -297,8 +342,9 @@ impl<K: Eq + Hash + Clone, C: Entry, W> State<K, C, W> {
 
     fn held(&self, slot: KeySlot) -> Option<Held> {
         let of_key = &self.keys[slot.0];
-        let open = of_key.idle.len() + of_key.busy + of_key.dialling;
-        if of_key.dialling >= of_key.limits.dials
+        let dialling = of_key.dialling + of_key.own_dials;
+        let open = of_key.idle.len() + of_key.busy + dialling;
+        if dialling >= of_key.limits.dials
             || of_key.limits.connections.is_some_and(|most| open >= most)
         {
             return Some(Held::ByKey);

@@ -30,20 +30,47 @@ type Pool = State<u8, Fake, u32>;
 /// What a random schedule does next; numbers choose among what there is.
 #[derive(Debug, Clone)]
 enum Step {
-    Ask { key: u8 },
-    DialEnds { choice: usize, opens: bool },
-    Return { choice: usize },
-    Lose { choice: usize },
-    Cancel { choice: usize },
-    Pass { milliseconds: u64 },
+    Ask {
+        key: u8,
+    },
+    /// Dial beside the queue.
+    AskAlone {
+        key: u8,
+    },
+    LoseDial {
+        choice: usize,
+    },
+    DialEnds {
+        choice: usize,
+        opens: bool,
+    },
+    Return {
+        choice: usize,
+    },
+    Lose {
+        choice: usize,
+    },
+    Cancel {
+        choice: usize,
+    },
+    Pass {
+        milliseconds: u64,
+    },
     Expire,
-    Warm { key: u8, count: usize },
-    Reap { choice: usize },
+    Warm {
+        key: u8,
+        count: usize,
+    },
+    Reap {
+        choice: usize,
+    },
 }
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => (0..3_u8).prop_map(|key| Step::Ask { key }),
+        1 => (0..3_u8).prop_map(|key| Step::AskAlone { key }),
+        1 => any::<usize>().prop_map(|choice| Step::LoseDial { choice }),
         6 => (any::<usize>(), prop::bool::weighted(0.8))
             .prop_map(|(choice, opens)| Step::DialEnds { choice, opens }),
         5 => any::<usize>().prop_map(|choice| Step::Return { choice }),
@@ -99,6 +126,7 @@ struct World {
     next_id: u64,
     next_waiter: u32,
     dialling: Vec<(u8, KeySlot, OpenReason, Option<WaiterId>)>,
+    own_dials: Vec<(u8, KeySlot, OpenReason)>,
     busy: Vec<(u8, KeySlot, Fake)>,
     idle: HashMap<u64, (u8, usize)>,
     waiting: HashMap<u8, VecDeque<(u32, WaiterId)>>,
@@ -117,6 +145,7 @@ impl World {
             next_id: 0,
             next_waiter: 0,
             dialling: Vec::new(),
+            own_dials: Vec::new(),
             busy: Vec::new(),
             idle: HashMap::new(),
             waiting: HashMap::new(),
@@ -139,7 +168,10 @@ impl World {
         match step {
             Step::Ask { key } => self.ask(key, &mut effects),
             Step::DialEnds { choice, opens } => {
-                if !self.dialling.is_empty() {
+                let all = self.dialling.len() + self.own_dials.len();
+                if choice % all.max(1) >= self.dialling.len() && all > 0 {
+                    self.own_dial_ends(opens, &mut effects);
+                } else if !self.dialling.is_empty() {
                     let dial = self.dialling.swap_remove(choice % self.dialling.len());
                     self.dial_ends(dial, opens, &mut effects);
                 }
@@ -158,6 +190,12 @@ impl World {
                 }
             }
             Step::Cancel { choice } => self.cancel(choice),
+            Step::AskAlone { key } => {
+                if let Some((slot, reason)) = self.pool.start_own_dial(&key, &mut effects) {
+                    self.own_dials.push((key, slot, reason));
+                }
+            }
+            Step::LoseDial { choice } => self.lose_dial(choice, &mut effects),
             Step::Pass { milliseconds } => {
                 let passed = Duration::from_millis(milliseconds);
                 self.now = Now {
@@ -228,6 +266,43 @@ impl World {
         }
     }
 
+    fn own_dial_ends(&mut self, opens: bool, effects: &mut Effects<u8, Fake>) {
+        let (key, slot, reason) = self.own_dials.pop().expect("there is one");
+        if opens {
+            self.next_id += 1;
+            let fake = Fake {
+                id: self.next_id,
+                served: false,
+            };
+            self.pool.opened_and_kept(slot, reason, &fake);
+            self.busy.push((key, slot, fake));
+        } else {
+            self.pool.own_dial_failed(slot, effects);
+        }
+    }
+
+    /// A dial goes down with its runtime: who counted on it asks again.
+    fn lose_dial(&mut self, choice: usize, effects: &mut Effects<u8, Fake>) {
+        if self.dialling.is_empty() {
+            return;
+        }
+        let (_, slot, ..) = self.dialling.swap_remove(choice % self.dialling.len());
+        let forsaken = self.pool.dial_lost(slot);
+        let mut again = Vec::new();
+        for waiter in forsaken {
+            let newest = self
+                .waiting
+                .iter_mut()
+                .find(|(_, queue)| queue.back().is_some_and(|newest| newest.0 == waiter));
+            let (key, queue) = newest.expect("the newest of its key is sent away");
+            queue.pop_back();
+            again.push(*key);
+        }
+        for key in again {
+            self.ask(key, effects);
+        }
+    }
+
     fn give(&mut self, key: u8, slot: KeySlot, fake: Fake, effects: &mut Effects<u8, Fake>) {
         let id = fake.id;
         match self.pool.give(slot, fake, None, self.now, effects) {
@@ -291,7 +366,7 @@ impl World {
         let waiting: usize = self.waiting.values().map(VecDeque::len).sum();
         assert_eq!(stats.idle, self.idle.len());
         assert_eq!(stats.busy, self.busy.len());
-        assert_eq!(stats.dialling, self.dialling.len());
+        assert_eq!(stats.dialling, self.dialling.len() + self.own_dials.len());
         assert_eq!(stats.waiting, waiting);
         assert_eq!(stats.acquired, stats.reused + stats.first_use);
         assert_eq!(
@@ -306,7 +381,8 @@ impl World {
         );
         for key in 0..3 {
             let busy = self.busy.iter().filter(|x| x.0 == key).count();
-            let dialling = self.dialling.iter().filter(|x| x.0 == key).count();
+            let dialling = self.dialling.iter().filter(|x| x.0 == key).count()
+                + self.own_dials.iter().filter(|x| x.0 == key).count();
             let idle = self.idle.values().filter(|x| x.0 == key).count();
             let most = self.limits.per_key.connections;
             assert!(idle <= self.limits.per_key.idle);
