@@ -400,13 +400,12 @@ where
                     waiter,
                     connection: delivered,
                 } => match waiter.send(Ok(delivered)) {
-                    Ok(()) => return,
                     // The waiter went away between the lock and the delivery: next, please.
                     Err(Ok(returned)) => {
                         self.lock().not_acquired(&returned);
                         connection = returned;
                     }
-                    Err(Err(_)) => return,
+                    Ok(()) | Err(Err(_)) => return,
                 },
                 Given::Idle { look_at, .. } => {
                     match look_at {

@@ -3,7 +3,7 @@
 use keepline::{CloseReason, OpenReason, Transport};
 use keepline_testkit::peer::{Peer, Script};
 
-use super::{always, fetch, ok};
+use super::support::{always, fetch, ok};
 
 #[tokio::test]
 async fn sequential_requests_share_one_connection() {
