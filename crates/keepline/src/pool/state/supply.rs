@@ -170,7 +170,10 @@ impl<K: Eq + Hash + Clone, C: Entry, W> State<K, C, W> {
         self.counts.dial_failures += 1;
         let mut forsaken: Vec<W> = std::iter::from_fn(|| self.forsaken(slot)).collect();
         self.retire_if_unused(slot.0);
-        if let Some(longest) = self.starved.front().filter(|_| self.has_room()) {
+        while forsaken.is_empty() && self.has_room() {
+            let Some(longest) = self.starved.front() else {
+                break;
+            };
             self.feed(longest);
             forsaken.extend(std::iter::from_fn(|| self.forsaken(KeySlot(longest))));
             self.retire_if_unused(longest);
