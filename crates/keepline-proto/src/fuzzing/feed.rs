@@ -121,6 +121,31 @@ pub enum Said {
 }
 
 impl Said {
+    /// What an event says.
+    #[must_use]
+    pub fn by(event: &Event) -> Self {
+        match event {
+            Event::Request(head) => Self::Request {
+                method: head.method().to_string(),
+                target: head.target().to_vec(),
+                version: head.version(),
+                fields: lines(head.fields()),
+            },
+            Event::Interim(head) => Self::Interim {
+                status: head.status().as_u16(),
+                version: head.version(),
+                fields: lines(head.fields()),
+            },
+            Event::Response(head) => Self::Response {
+                status: head.status().as_u16(),
+                version: head.version(),
+                fields: lines(head.fields()),
+            },
+            Event::Data(data) => Self::Data(data.to_vec()),
+            Event::End(trailers) => Self::End(trailers.as_ref().map(lines)),
+        }
+    }
+
     /// Fields that the encoder copies, which is all but those that it writes itself.
     #[must_use]
     pub fn without_framing(fields: &Lines) -> Lines {
@@ -340,6 +365,10 @@ impl<'a> Subject<'a> {
     }
 
     fn note(&mut self, event: Event) {
+        match (self.said.last_mut(), Said::by(&event)) {
+            (Some(Said::Data(content)), Said::Data(more)) => content.extend(more),
+            (_, said) => self.said.push(said),
+        }
         match event {
             Event::Request(head) => {
                 check_section(head.fields());
@@ -349,45 +378,14 @@ impl<'a> Subject<'a> {
                 } else if head.fields().facts().upgrade {
                     self.asked_to_switch = Some(StatusCode::SWITCHING_PROTOCOLS);
                 }
-                self.said.push(Said::Request {
-                    method: head.method().to_string(),
-                    target: head.target().to_vec(),
-                    version: head.version(),
-                    fields: lines(head.fields()),
-                });
                 if self.setup.hurries {
                     self.answer();
                 }
             }
-            Event::Interim(head) => {
-                check_section(head.fields());
-                self.said.push(Said::Interim {
-                    status: head.status().as_u16(),
-                    version: head.version(),
-                    fields: lines(head.fields()),
-                });
-            }
-            Event::Response(head) => {
-                check_section(head.fields());
-                self.said.push(Said::Response {
-                    status: head.status().as_u16(),
-                    version: head.version(),
-                    fields: lines(head.fields()),
-                });
-            }
-            Event::Data(data) => {
-                assert!(!data.is_empty(), "an empty piece of content");
-                if let Some(Said::Data(content)) = self.said.last_mut() {
-                    content.extend_from_slice(&data);
-                } else {
-                    self.said.push(Said::Data(data.to_vec()));
-                }
-            }
+            Event::Interim(head) | Event::Response(head) => check_section(head.fields()),
+            Event::Data(data) => assert!(!data.is_empty(), "an empty piece of content"),
             Event::End(trailers) => {
-                if let Some(trailers) = &trailers {
-                    check_section(trailers);
-                }
-                self.said.push(Said::End(trailers.as_ref().map(lines)));
+                trailers.iter().for_each(check_section);
                 self.exchange_may_be_over();
             }
         }
