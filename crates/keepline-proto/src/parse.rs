@@ -271,8 +271,10 @@ fn request_error(error: httparse::Error, block: &[u8]) -> RemoteError {
             RemoteError::UnsupportedVersion
         }
         httparse::Error::Version | httparse::Error::Token => RemoteError::InvalidRequestLine,
-        // After the version there was something else than the end of the line.
-        httparse::Error::NewLine if !matches!(version, b"HTTP/1.0" | b"HTTP/1.1") => {
+        // A CR that ends no line, or something else than the line end behind the version.
+        httparse::Error::NewLine
+            if line.contains(&b'\r') || !matches!(version, b"HTTP/1.0" | b"HTTP/1.1") =>
+        {
             RemoteError::InvalidRequestLine
         }
         httparse::Error::Status => RemoteError::InvalidStatusLine,

@@ -4,4 +4,5 @@ mod cases;
 mod corpus;
 mod generated;
 mod pair;
+mod smuggling;
 mod states;
