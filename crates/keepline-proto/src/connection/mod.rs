@@ -282,3 +282,26 @@ impl Connection {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_connection_is_small() {
+        assert!(
+            size_of::<Connection>() <= 256,
+            "{}",
+            size_of::<Connection>()
+        );
+        let with_spans = |spans| Fields {
+            spans: vec![FieldSpan::default(); spans],
+            ..Fields::default()
+        };
+        let mut connection = Connection::server(Arc::default());
+        connection.reclaim(with_spans(SPARE_SPANS));
+        assert_eq!(connection.spare.capacity(), SPARE_SPANS);
+        connection.reclaim(with_spans(256));
+        assert_eq!(connection.spare.capacity(), SPARE_SPANS);
+    }
+}

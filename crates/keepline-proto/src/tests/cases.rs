@@ -5,7 +5,8 @@
 use bytes::BytesMut;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
-use crate::fuzzing::feed::{Ask, Said, Setup, Split, feed};
+use crate::fuzzing::feed::{Ask, Setup, Split, feed};
+use crate::fuzzing::said::Said;
 use crate::persistence::NotPersistent;
 use crate::{BodyLength, Config, Connection, Field, Persistence, RequestLine};
 

@@ -71,7 +71,7 @@ fn random_operations_hold_the_invariants() {
 }
 
 /// Pieces of which messages, good and bad, are made.
-const PIECES: [&str; 48] = [
+pub(super) const PIECES: [&str; 48] = [
     "GET / HTTP/1.1\r\n",
     "POST /a HTTP/1.1\r\n",
     "HEAD / HTTP/1.0\r\n",

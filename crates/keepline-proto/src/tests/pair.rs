@@ -5,8 +5,9 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
-use crate::fuzzing::feed::{Said, Split};
+use crate::fuzzing::feed::Split;
 use crate::fuzzing::pair::Pair;
+use crate::fuzzing::said::Said;
 use crate::persistence::NotPersistent;
 use crate::state::{EventKind, State};
 use crate::{
