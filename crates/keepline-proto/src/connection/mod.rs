@@ -59,6 +59,7 @@ pub enum Received {
 
 /// One side of an HTTP/1.1 connection.
 #[derive(Debug)]
+#[cfg_attr(any(test, fuzzing), derive(Clone))]
 pub struct Connection {
     config: Arc<Config>,
     role: Role,

@@ -137,6 +137,14 @@ fn interim_heads_share_the_limit_of_the_final_one() {
     let mut pipelined = client(asks.clone());
     pipelined.hurries = true;
     assert_eq!(outcome(&pipelined, &fits), None);
+    // What is left of the limit is less than it takes to see that this is no status line.
+    let garbage = format!(
+        "{interim}{interim}HTTP/1.1 103 {}\r\n\r\nHTT?",
+        "x".repeat(8)
+    );
+    let mut near = client(asks.clone());
+    near.config.limits.head = 64;
+    assert_eq!(outcome(&near, &garbage), Some(RemoteError::HeadTooLarge));
     let too_many = [interim, interim, interim, last].concat();
     assert_eq!(
         outcome(&client(asks), &too_many),

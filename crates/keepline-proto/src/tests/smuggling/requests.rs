@@ -757,6 +757,16 @@ fn chunk_framing() -> Vec<Row> {
             E::InvalidChunkEnd,
         ),
         bad(
+            "CR CR behind the data",
+            "3\r\nabc\r\r0\r\n\r\n",
+            E::InvalidChunkEnd,
+        ),
+        bad(
+            "CR CR LF behind the size",
+            "3\r\r\nabc\r\n0\r\n\r\n",
+            E::InvalidChunkSize,
+        ),
+        bad(
             "a CR and no LF behind the data",
             "3\r\nabc\r0\r\n\r\n",
             E::InvalidChunkEnd,
