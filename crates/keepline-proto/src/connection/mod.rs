@@ -138,8 +138,6 @@ impl Connection {
             });
         }
         self.states = Pair::IDLE;
-        self.interim_bytes = 0;
-        self.switch_asked = None;
         Ok(())
     }
 
@@ -150,10 +148,10 @@ impl Connection {
     /// [`LocalError::NotNow`] unless the last request is complete, the connection is not known to
     /// close and no switch of protocols is pending.
     pub fn pipeline(&mut self) -> Result<(), LocalError> {
+        // A client whose wish to switch is unanswered is not `Done` but `MightSwitch`.
         let may_pipeline = self.role == Role::Client
             && self.states.client == State::Done
-            && self.closing.is_none()
-            && self.switch_asked.is_none();
+            && self.closing.is_none();
         if !may_pipeline {
             return Err(LocalError::NotNow {
                 state: self.state(),
