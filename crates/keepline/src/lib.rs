@@ -7,6 +7,10 @@ mod error;
 mod info;
 pub mod net;
 mod reason;
+#[cfg(feature = "server")]
+pub mod server;
+#[cfg(feature = "tls")]
+pub mod tls;
 
 pub use body::Body;
 pub use error::{BoxError, Error, ErrorKind, Fault, Phase};
