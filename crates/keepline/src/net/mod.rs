@@ -6,4 +6,5 @@ mod stream;
 
 #[cfg(feature = "server")]
 pub use listen::{BindOptions, Listener, bind, bind_workers, raise_open_files_limit};
+pub(crate) use stream::Arrived;
 pub use stream::{PeerAddr, Stream};
