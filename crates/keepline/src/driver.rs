@@ -252,11 +252,6 @@ impl Driver {
         self.input.len()
     }
 
-    /// The bytes that have arrived and are not received yet.
-    pub(crate) fn input(&self) -> &[u8] {
-        &self.input
-    }
-
     /// The peer has closed its direction, as an error of the stream told.
     pub(crate) const fn note_eof(&mut self) {
         self.eof = true;

@@ -25,6 +25,10 @@ impl Unread {
 }
 
 /// What is known when a response head is about to be written.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "facts that are independent of each other"
+)]
 #[derive(Debug, Clone, Copy)]
 pub(super) struct BeforeHead {
     /// The server is being shut down.

@@ -7,6 +7,7 @@ use std::future::poll_fn;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::task::Poll;
 
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
@@ -102,10 +103,14 @@ fn tls_error(error: impl Into<BoxError>) -> Error {
 
 /// A TLS handshake begins with byte 22; a letter is the method of somebody who forgot the `s`.
 async fn is_plain_http(stream: &mut Stream) -> io::Result<bool> {
-    let Some(tcp) = stream.tcp() else {
-        return Ok(false);
-    };
-    let mut byte = [0];
-    let read = poll_fn(|cx| tcp.poll_peek(cx, &mut ReadBuf::new(&mut byte))).await?;
-    Ok(read > 0 && byte[0].is_ascii_uppercase())
+    // Moved into the closure: a shared reference to a stream cannot go to another thread.
+    poll_fn(move |cx| {
+        let Some(tcp) = stream.tcp() else {
+            return Poll::Ready(Ok(false));
+        };
+        let mut byte = [0];
+        let peeked = tcp.poll_peek(cx, &mut ReadBuf::new(&mut byte));
+        peeked.map_ok(|read| read > 0 && byte[0].is_ascii_uppercase())
+    })
+    .await
 }
