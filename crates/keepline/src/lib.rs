@@ -10,6 +10,8 @@ mod info;
 pub mod net;
 mod pool;
 mod reason;
+#[cfg(feature = "server")]
+pub mod server;
 #[cfg(feature = "tls")]
 pub mod tls;
 

@@ -100,6 +100,11 @@ impl Stream {
         Self(Kind::Plain(Plain::Other(Box::new(stream))))
     }
 
+    /// What is left where a stream has been taken out.
+    pub(crate) const fn gone() -> Self {
+        Self(Kind::Plain(Plain::Gone))
+    }
+
     #[cfg(feature = "tls")]
     pub(crate) fn tls(stream: impl Into<tokio_rustls::TlsStream<Plain>>) -> Self {
         Self(Kind::Tls(Box::new(stream.into())))
@@ -178,16 +183,6 @@ impl Stream {
         }
     }
 
-    /// Waits until reading may give something, without a buffer where the kind of stream allows
-    /// it. `false`: this kind does not, and has to be read.
-    pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<Option<io::Result<()>>> {
-        match self.plain() {
-            Plain::Tcp(tcp) => tcp.poll_read_ready(cx).map(Some),
-            Plain::Unix(unix) => unix.poll_read_ready(cx).map(Some),
-            Plain::Other(_) | Plain::Gone => Poll::Ready(None),
-        }
-    }
-
     /// Looks whether anything at all has arrived on an idle stream: `Pending` is what a healthy
     /// one answers. A few bytes are read, enough to tell what they are: the stream is not reused.
     pub(crate) fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<Arrived> {
@@ -260,6 +255,15 @@ impl Stream {
             Kind::Plain(plain) => Pin::new(plain).poll_shutdown(cx),
             #[cfg(feature = "tls")]
             Kind::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
+        }
+    }
+
+    /// Lets the peer see a reset instead of an orderly end when the stream is dropped: for a body
+    /// that ends with the connection and was cut short.
+    pub(crate) fn reset_on_close(&self) {
+        if let Some(tcp) = self.tcp() {
+            // Where it fails the peer sees an orderly end, as it would have without.
+            let _ = socket2::SockRef::from(tcp).set_linger(Some(std::time::Duration::ZERO));
         }
     }
 

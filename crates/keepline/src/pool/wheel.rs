@@ -130,7 +130,6 @@ impl Wheel {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "below SLOTS")]
 const fn slot_of(tick: u64) -> usize {
     (tick % SLOTS) as usize
 }

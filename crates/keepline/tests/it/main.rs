@@ -1,3 +1,4 @@
-//! Behaviour of the library over sockets and in-memory streams, one module a topic.
+//! Behaviour of the library over sockets and in-memory streams: one binary, a module for each side.
 
 mod client;
+mod server;

@@ -28,7 +28,7 @@ impl Entry for Fake {
 type Pool = State<u8, Fake, u32>;
 
 /// What a random schedule does next; numbers choose among what there is.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 enum Step {
     Ask {
         key: u8,
@@ -351,7 +351,7 @@ impl World {
             self.pool.take_idle(place, id).is_none(),
             "nothing is taken twice"
         );
-        if choice % 2 == 0 {
+        if choice.is_multiple_of(2) {
             let place = self.pool.put_back(parked);
             self.idle.insert(id, (key, place));
         } else {

@@ -14,7 +14,9 @@ use super::support::{
 };
 
 /// What a server does to an idle connection, and why that is then closed.
-const FATES: &[(&str, fn(Script) -> Script, CloseReason)] = &[
+type Fate = (&'static str, fn(Script) -> Script, CloseReason);
+
+const FATES: &[Fate] = &[
     ("FIN", Script::fin, CloseReason::PeerClosed),
     ("close", Script::close, CloseReason::PeerClosed),
     ("reset", Script::reset, CloseReason::PeerClosed),

@@ -74,7 +74,8 @@ const ROWS: &[Row] = &[
 
 #[tokio::test]
 async fn a_written_request_is_sent_again_if_it_is_idempotent_and_can_be_made_again() {
-    let ends: [(&str, fn(Script) -> Script); 2] = [("FIN", Script::close), ("RST", Script::reset)];
+    type End = (&'static str, fn(Script) -> Script);
+    let ends: [End; 2] = [("FIN", Script::close), ("RST", Script::reset)];
     for (end_name, end) in ends {
         for (name, make, is_retried) in ROWS {
             let name = format!("{name} after {end_name}");
