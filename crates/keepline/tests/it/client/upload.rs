@@ -44,6 +44,7 @@ fn body_failure() -> Error {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 async fn content_is_framed_by_what_is_known_of_its_length() {
     let stream = |feed: &[&'static str], trailers: bool| {
         let (sender, body) = fed_body();

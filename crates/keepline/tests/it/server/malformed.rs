@@ -22,6 +22,7 @@ async fn refused(server: &Server, request: &str) -> (u16, String, CloseReason) {
 }
 
 #[tokio::test(start_paused = true)]
+#[expect(clippy::too_many_lines, reason = "a table")]
 async fn the_table_of_malformed_requests() {
     let server = server();
     let chunked = "Transfer-Encoding: chunked\r\n";

@@ -22,6 +22,7 @@ async fn persists(request: &str) -> (bool, Option<String>, CloseReason) {
 }
 
 #[tokio::test(start_paused = true)]
+#[expect(clippy::too_many_lines, reason = "a table")]
 async fn versions_and_connection_fields() {
     use CloseReason::{LocalAskedClose, NotPersistent, PeerAskedClose, PeerClosed};
     let (close, keep) = (Some("close"), Some("keep-alive"));
