@@ -64,15 +64,15 @@ pub(super) fn serve_connection<H: Handler>(
             let shaken = Box::pin(super::handshake::shake_hands(tls, stream, &hub.settings));
             match unless_aborted(&hub, shaken).await {
                 Some(Ok(tls)) => stream = tls,
-                Some(Err(reason)) => return finish(core, reason),
+                Some(Err(reason)) => return finish(core, Stream::gone(), reason),
                 None => return CloseReason::Shutdown,
             }
             core.deadline.set(hub.settings.head_timeout);
         }
-        loop {
+        let reason = loop {
             let input = match poll_fn(|cx| poll_first(&mut core, &mut stream, cx)).await {
                 Ok(input) => input,
-                Err(reason) => return end(core, stream, reason).await,
+                Err(reason) => break reason,
             };
             core.registration.change(ConnectionState::Active);
             let (waits_until, requests) = (core.deadline.at(), core.requests);
@@ -82,39 +82,34 @@ pub(super) fn serve_connection<H: Handler>(
             };
             (core, stream) = (idle_core, idle_stream);
             match rest {
-                Rest::Idle if core.requests == requests => {
-                    // It was empty lines, which earn no further time.
-                    core.deadline.set_at(waits_until);
-                }
+                // It was empty lines, which earn no further time.
+                Rest::Idle if core.requests == requests => core.deadline.set_at(waits_until),
                 Rest::Idle => core.deadline.set(hub.settings.idle_timeout),
-                Rest::Close(reason) => return end(core, stream, reason).await,
-                Rest::Abort(reason) => return finish(core, reason),
+                Rest::Close(reason) => break reason,
+                Rest::Abort(reason) => return finish(core, stream, reason),
                 Rest::Linger(reason) => {
                     let linger = linger(&mut stream, &mut core.deadline, &hub.settings);
-                    unless_aborted(&hub, std::pin::pin!(linger)).await;
-                    return finish(core, reason);
+                    unless_aborted(&hub, Box::pin(linger)).await;
+                    return finish(core, stream, reason);
                 }
             }
             core.registration.change(ConnectionState::Idle);
+        };
+        // Without waiting: close_notify where TLS is spoken. A plain socket is only dropped.
+        if stream.is_tls() || stream.tcp().is_none() {
+            poll_fn(|cx| {
+                let _ = stream.poll_shutdown(cx);
+                Poll::Ready(())
+            })
+            .await;
         }
+        finish(core, stream, reason)
     }
 }
 
-/// Closes in an orderly way, without waiting: close_notify where TLS is spoken. A plain socket
-/// needs no more than to be dropped.
-async fn end(core: Core, mut stream: Stream, reason: CloseReason) -> CloseReason {
-    if stream.is_tls() || stream.tcp().is_none() {
-        poll_fn(|cx| {
-            let _ = stream.poll_shutdown(cx);
-            Poll::Ready(())
-        })
-        .await;
-    }
+/// The connection is over: from here on it is counted as closed.
+fn finish(mut core: Core, stream: Stream, reason: CloseReason) -> CloseReason {
     drop(stream);
-    finish(core, reason)
-}
-
-fn finish(mut core: Core, reason: CloseReason) -> CloseReason {
     core.registration.end(reason);
     reason
 }
@@ -183,6 +178,30 @@ fn expiry(settings: &Settings, id: u64, opened: Instant) -> Option<Instant> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Answers nothing; as large as a service behind an `Arc`.
+    #[derive(Clone)]
+    struct Silent(#[expect(dead_code, reason = "it stands for what a handler holds")] Arc<()>);
+
+    impl Handler for Silent {
+        async fn handle(&mut self, _: &mut super::super::Exchange<'_>) -> Result<(), crate::Error> {
+            // Whatever a handler needs lives in the box of a busy connection.
+            let held = [0_u8; 10_000];
+            tokio::task::yield_now().await;
+            assert_eq!(held.len(), 10_000);
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn an_idle_connection_is_small() {
+        let hub = Arc::new(Hub::new(Settings::default()));
+        let registration = Arc::new(super::super::registry::Shard::new(hub));
+        let registration = registration.open(crate::net::PeerAddr::Unknown);
+        let silent = Silent(Arc::new(()));
+        let future = serve_connection(registration, Stream::gone(), silent);
+        assert!(size_of_val(&future) <= 320, "{}", size_of_val(&future));
+    }
 
     #[tokio::test(start_paused = true)]
     async fn each_connection_draws_its_own_age() {
