@@ -1,0 +1,62 @@
+//! What `keepline serve` may be told.
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::values::{self, Switch};
+
+/// Serve over connections that stay: a file tree, or built-in answers of any kind and size.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// Where to listen; port 0 takes a free one and says which
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080", value_parser = values::listen_address)]
+    pub(crate) listen: SocketAddr,
+    /// Serve the files below DIR; what is not there is looked for among the built-in paths
+    #[arg(long, value_name = "DIR")]
+    pub(crate) root: Option<PathBuf>,
+    /// Threads, each with its own listening socket
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub(crate) workers: NonZeroUsize,
+    #[command(flatten)]
+    pub(crate) connections: ConnectionArgs,
+    #[command(flatten)]
+    pub(crate) tls: TlsArgs,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "The connections")]
+pub(crate) struct ConnectionArgs {
+    /// Close a connection after so long without a request
+    #[arg(long, value_name = "DUR", default_value = "75s", value_parser = values::duration)]
+    pub(crate) idle_timeout: Duration,
+    /// Close a connection after so many requests [default: no limit]
+    #[arg(long, value_name = "N")]
+    pub(crate) max_requests: Option<u64>,
+    /// Close a connection after so long, at the end of a request [default: no limit]
+    #[arg(long, value_name = "DUR", value_parser = values::duration)]
+    pub(crate) max_age: Option<Duration>,
+    /// Tell clients the idle timeout in a Keep-Alive field
+    #[arg(long, value_name = "on|off", default_value = "on")]
+    pub(crate) keep_alive_header: Switch,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "TLS")]
+pub(crate) struct TlsArgs {
+    /// Serve https with the certificates in FILE (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// The private key to --tls-cert (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// Serve https with a certificate made for this run; clients need -k
+    #[arg(long, conflicts_with = "tls_cert")]
+    pub(crate) tls_self_signed: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+TODO";
