@@ -40,10 +40,21 @@ mod tests {
 
     #[test]
     fn flags_of_what_is_not_there_yet_are_refused() {
-        for flag in ["--http2", "--pipeline=4", "--unix=/tmp/s", "-L", "-x=http://p", "--max-lifetime=1s"] {
+        for flag in [
+            "--http2",
+            "--pipeline=4",
+            "--unix=/tmp/s",
+            "-L",
+            "-x=http://p",
+            "--max-lifetime=1s",
+        ] {
             let parsed = Cli::try_parse_from(["keepline", "get", flag, "http://localhost/"]);
             let error = parsed.expect_err(flag);
-            assert_eq!(error.kind(), clap::error::ErrorKind::UnknownArgument, "{flag}");
+            assert_eq!(
+                error.kind(),
+                clap::error::ErrorKind::UnknownArgument,
+                "{flag}"
+            );
         }
     }
 

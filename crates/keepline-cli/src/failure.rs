@@ -150,7 +150,9 @@ fn explain(kind: ErrorKind, cause: &Cause, uri: &Uri) -> (String, Option<String>
     match kind {
         ErrorKind::Resolve => (
             format!("the name's: no address is known for '{host}'"),
-            Some(format!("is it spelt right? 'getent hosts {host}' asks this machine's resolver")),
+            Some(format!(
+                "is it spelt right? 'getent hosts {host}' asks this machine's resolver"
+            )),
         ),
         ErrorKind::Connect => explain_connect(cause, uri),
         ErrorKind::Tls => explain_tls(cause, uri),
@@ -164,8 +166,14 @@ fn explain(kind: ErrorKind, cause: &Cause, uri: &Uri) -> (String, Option<String>
             (uri.scheme_str() == Some("http"))
                 .then(|| "if the server expects TLS on this port, write https://".to_owned()),
         ),
-        ErrorKind::Protocol(_) => ("the server's: its answer breaks the protocol".to_owned(), None),
-        ErrorKind::Io => ("the network's or the server's: the connection broke".to_owned(), None),
+        ErrorKind::Protocol(_) => (
+            "the server's: its answer breaks the protocol".to_owned(),
+            None,
+        ),
+        ErrorKind::Io => (
+            "the network's or the server's: the connection broke".to_owned(),
+            None,
+        ),
         ErrorKind::InvalidRequest | ErrorKind::Misuse(_) | ErrorKind::Body => (
             "the request's: it cannot be sent as it was given".to_owned(),
             Some("look at -X, -H and -d".to_owned()),
@@ -202,7 +210,10 @@ fn explain_tls(cause: &Cause, uri: &Uri) -> (String, Option<String>) {
     if text.contains("UnknownIssuer") || text.contains("not trusted") {
         return (
             "the server's certificate is signed by nobody that this machine trusts".to_owned(),
-            Some("--cacert FILE names the authority that signed it; -k accepts any certificate".to_owned()),
+            Some(
+                "--cacert FILE names the authority that signed it; -k accepts any certificate"
+                    .to_owned(),
+            ),
         );
     }
     if text.contains("InvalidContentType") || text.contains("corrupt message") {
@@ -215,18 +226,27 @@ fn explain_tls(cause: &Cause, uri: &Uri) -> (String, Option<String>) {
         );
     }
     (
-        "the server's, or of the two sides together: they found no way to trust and talk".to_owned(),
-        Some("-k accepts any certificate; --cacert FILE names the authority that signed it".to_owned()),
+        "the server's, or of the two sides together: they found no way to trust and talk"
+            .to_owned(),
+        Some(
+            "-k accepts any certificate; --cacert FILE names the authority that signed it"
+                .to_owned(),
+        ),
     )
 }
 
 fn explain_timeout(phase: Phase) -> (String, Option<String>) {
     let fault = match phase {
-        Phase::Connect => "the network's or the server's: nothing answers there, not even a refusal",
+        Phase::Connect => {
+            "the network's or the server's: nothing answers there, not even a refusal"
+        }
         Phase::Acquire => "ours: all connections were busy",
         _ => "the server's, or the network's: it did not answer in time",
     };
-    (fault.to_owned(), Some("--timeout DUR gives it longer".to_owned()))
+    (
+        fault.to_owned(),
+        Some("--timeout DUR gives it longer".to_owned()),
+    )
 }
 
 #[cfg(test)]
@@ -246,7 +266,11 @@ mod tests {
 
     #[test]
     fn a_refused_port_asks_whether_the_server_runs() {
-        let (fault, help) = explained(ErrorKind::Connect, Some(io::ErrorKind::ConnectionRefused), "");
+        let (fault, help) = explained(
+            ErrorKind::Connect,
+            Some(io::ErrorKind::ConnectionRefused),
+            "",
+        );
         assert_eq!(fault, "the server's: nothing listens at example.com:81");
         assert!(help.contains("is the server running"));
     }
@@ -280,7 +304,11 @@ mod tests {
 
     #[test]
     fn used_up_ports_explain_time_wait() {
-        let (_, help) = explained(ErrorKind::Connect, Some(io::ErrorKind::AddrNotAvailable), "");
+        let (_, help) = explained(
+            ErrorKind::Connect,
+            Some(io::ErrorKind::AddrNotAvailable),
+            "",
+        );
         assert!(help.contains("TIME-WAIT"));
     }
 }

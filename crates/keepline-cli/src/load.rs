@@ -189,7 +189,9 @@ async fn receive(
 ) -> Result<(), Trouble> {
     let response = transport.send(request).await.map_err(Trouble::Request)?;
     let (head, mut body) = response.into_parts();
-    consumer.head(received.head.insert(head)).map_err(Trouble::Output)?;
+    consumer
+        .head(received.head.insert(head))
+        .map_err(Trouble::Output)?;
 
     let mut lines = lines.map(LineLimit);
     while lines.as_ref().is_none_or(|lines| lines.0 > 0) {

@@ -10,7 +10,7 @@ mod demo;
 mod failure;
 mod get;
 mod human;
-mod kernel;
+//mod kernel;
 mod latency;
 mod load;
 mod output;
@@ -36,8 +36,8 @@ fn main() -> ExitCode {
     };
     let mut screen = Screen::new();
     let outcome = match cli.command {
-        Command::Get(args) => get::run(args, &mut screen),
-        Command::Serve(args) => serve::run(args, &mut screen),
+        Command::Get(args) => get::run(&args, &mut screen),
+        Command::Serve(args) => serve::run(&args, &mut screen),
         Command::Demo(args) => demo::run(&args, &mut screen),
     };
     screen.finish();

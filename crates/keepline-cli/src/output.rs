@@ -5,7 +5,7 @@
 //! the error, so that a reader that has gone away ends the run quietly instead of with a panic.
 
 use std::fmt::Display;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal, Stderr, Stdout, Write};
 use std::time::{Duration, Instant};
 
 use anstyle::{AnsiColor, Style};
@@ -26,8 +26,10 @@ const SHORT_RUN: Duration = Duration::from_secs(1);
 /// Standard output and standard error.
 #[derive(Debug)]
 pub(crate) struct Screen {
-    output: Terminal,
-    notes: Terminal,
+    output: Stdout,
+    notes: Stderr,
+    output_leads_to: Terminal,
+    notes_lead_to: Terminal,
     bar: Option<ProgressBar>,
 }
 
@@ -53,35 +55,39 @@ impl Terminal {
 impl Screen {
     pub(crate) fn new() -> Self {
         Self {
-            output: Terminal::of(&io::stdout()),
-            notes: Terminal::of(&io::stderr()),
+            output: io::stdout(),
+            notes: io::stderr(),
+            output_leads_to: Terminal::of(&io::stdout()),
+            notes_lead_to: Terminal::of(&io::stderr()),
             bar: None,
         }
     }
 
     /// A line of the result.
     pub(crate) fn line(&mut self, text: impl Display) -> io::Result<()> {
-        self.beside_bar(|| writeln!(io::stdout(), "{text}"))
+        let Self { output, bar, .. } = self;
+        beside(bar.as_ref(), || writeln!(output, "{text}"))
     }
 
     /// Bytes of the result, as they are.
     pub(crate) fn bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
-        io::stdout().write_all(bytes)
+        self.output.write_all(bytes)
     }
 
     /// Everything printed so far is on its way.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
-        io::stdout().flush()
+        self.output.flush()
     }
 
     /// A line about the run. That standard error is closed stops nothing.
     pub(crate) fn note(&mut self, text: impl Display) {
-        let _ = self.beside_bar(|| writeln!(io::stderr(), "{text}"));
+        let Self { notes, bar, .. } = self;
+        let _ = beside(bar.as_ref(), || writeln!(notes, "{text}"));
     }
 
     /// What failed, whose fault it is and what to do.
     pub(crate) fn failure(&mut self, failure: &Failure) {
-        let paint = |text, style| painted(text, style, self.notes.colours);
+        let paint = |text, style| painted(text, style, self.notes_lead_to.colours);
         let error = paint("error:", BAD);
         let fault = paint("fault:", HEADING);
         let help = paint("help:", GOOD);
@@ -96,7 +102,7 @@ impl Screen {
 
     /// How far a run has come, for whoever watches a long one.
     pub(crate) fn progress(&mut self, done: u64, total: u64, started: Instant) {
-        if !self.notes.is_terminal || started.elapsed() < SHORT_RUN {
+        if !self.notes_lead_to.is_terminal || started.elapsed() < SHORT_RUN {
             return;
         }
         self.bar
@@ -114,24 +120,25 @@ impl Screen {
 
     /// Results go to a terminal.
     pub(crate) fn is_terminal(&self) -> bool {
-        self.output.is_terminal
+        self.output_leads_to.is_terminal
     }
 
     /// Results are painted.
     pub(crate) fn colours(&self) -> bool {
-        self.output.colours
+        self.output_leads_to.colours
     }
 
     /// `text` in `style`, if results are painted.
     pub(crate) fn paint(&self, text: impl Display, style: Style) -> String {
-        painted(text, style, self.output.colours)
+        painted(text, style, self.output_leads_to.colours)
     }
+}
 
-    fn beside_bar<T>(&self, print: impl FnOnce() -> T) -> T {
-        match &self.bar {
-            Some(bar) => bar.suspend(print),
-            None => print(),
-        }
+/// Prints with the progress bar out of the way.
+fn beside<T>(bar: Option<&ProgressBar>, print: impl FnOnce() -> T) -> T {
+    match bar {
+        Some(bar) => bar.suspend(print),
+        None => print(),
     }
 }
 

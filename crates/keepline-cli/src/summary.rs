@@ -46,13 +46,23 @@ impl Reasons {
 
 impl From<&OpenCounts> for Reasons {
     fn from(counts: &OpenCounts) -> Self {
-        Self(counts.iter().map(|(reason, count)| (reason.name(), count)).collect())
+        Self(
+            counts
+                .iter()
+                .map(|(reason, count)| (reason.name(), count))
+                .collect(),
+        )
     }
 }
 
 impl From<&CloseCounts> for Reasons {
     fn from(counts: &CloseCounts) -> Self {
-        Self(counts.iter().map(|(reason, count)| (reason.name(), count)).collect())
+        Self(
+            counts
+                .iter()
+                .map(|(reason, count)| (reason.name(), count))
+                .collect(),
+        )
     }
 }
 
@@ -73,7 +83,11 @@ impl Summary {
     /// was wanted: what a failure took says nothing about the server's speed.
     pub(crate) fn add(&mut self, outcome: &Outcome) {
         self.requests += 1;
-        self.reused += u64::from(outcome.connection().is_some_and(|connection| connection.reused));
+        self.reused += u64::from(
+            outcome
+                .connection()
+                .is_some_and(|connection| connection.reused),
+        );
         if outcome.is_ok() {
             self.ok += 1;
             self.latencies.add(outcome.elapsed);

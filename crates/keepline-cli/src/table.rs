@@ -120,7 +120,10 @@ pub(crate) struct Table {
 
 impl Table {
     pub(crate) fn new(columns: &[(&'static str, Align)]) -> Self {
-        let columns: Vec<_> = columns.iter().map(|&(name, align)| (name, align, 0)).collect();
+        let columns: Vec<_> = columns
+            .iter()
+            .map(|&(name, align)| (name, align, 0))
+            .collect();
         Self {
             columns: Columns::new(&columns),
             rows: Vec::new(),
@@ -179,7 +182,10 @@ mod tests {
     #[test]
     fn a_cell_that_is_too_wide_pushes_only_its_row() {
         let columns = Columns::new(&[("a", Align::Left, 3), ("b", Align::Right, 3)]);
-        assert_eq!(columns.row(&["abcdef".into(), "1".into()], false), "abcdef    1");
+        assert_eq!(
+            columns.row(&["abcdef".into(), "1".into()], false),
+            "abcdef    1"
+        );
     }
 
     #[test]

@@ -42,9 +42,11 @@ impl Trouble {
         match self {
             Self::Url(failure) => failure.clone(),
             Self::Request(error) => Failure::request(error, url),
-            Self::Timeout(limit) => Failure::new(format!("{url}: no whole answer in {}", Time(*limit)))
-                .fault("the server's, or the network's: it was too slow")
-                .help("--timeout DUR gives it longer"),
+            Self::Timeout(limit) => {
+                Failure::new(format!("{url}: no whole answer in {}", Time(*limit)))
+                    .fault("the server's, or the network's: it was too slow")
+                    .help("--timeout DUR gives it longer")
+            }
             Self::Status(status) => Failure::new(format!("{url}: {status}"))
                 .fault("the server's answer, which --fail takes for a failure"),
             Self::Output(error) => Failure::output(error),

@@ -58,7 +58,9 @@ pub(crate) fn size(text: &str) -> Result<u64, String> {
     // Whole numbers exactly; only a fraction goes through floating point.
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     if let Ok(whole) = digits.parse::<u64>() {
-        return whole.checked_mul(unit).ok_or_else(|| "too large".to_owned());
+        return whole
+            .checked_mul(unit)
+            .ok_or_else(|| "too large".to_owned());
     }
     let bytes = number * unit as f64;
     if bytes > u64::MAX as f64 / 2.0 {
@@ -77,7 +79,10 @@ fn split_number(text: &str) -> Option<(f64, &str)> {
 }
 
 fn split_letters(text: &str) -> (&str, &str) {
-    text.split_at(text.find(|c: char| !c.is_alphabetic()).unwrap_or(text.len()))
+    text.split_at(
+        text.find(|c: char| !c.is_alphabetic())
+            .unwrap_or(text.len()),
+    )
 }
 
 /// A field line for a request, `name: value`.
@@ -155,7 +160,18 @@ mod tests {
 
     #[test]
     fn wrong_durations_are_refused_with_the_form() {
-        for text in ["", "5", "s", "-1s", "5x", "1s2", "1..5s", "inf", "1e99h", "99999999999999999h"] {
+        for text in [
+            "",
+            "5",
+            "s",
+            "-1s",
+            "5x",
+            "1s2",
+            "1..5s",
+            "inf",
+            "1e99h",
+            "99999999999999999h",
+        ] {
             assert!(duration(text).is_err(), "{text}");
         }
         assert!(duration("5").unwrap_err().contains("500ms"));
@@ -176,7 +192,15 @@ mod tests {
         ] {
             assert_eq!(size(text), Ok(wanted), "{text}");
         }
-        for text in ["", "K", "-1", "1T", "18446744073709551616", "99999999999G", "1 K"] {
+        for text in [
+            "",
+            "K",
+            "-1",
+            "1T",
+            "18446744073709551616",
+            "99999999999G",
+            "1 K",
+        ] {
             assert!(size(text).is_err(), "{text}");
         }
     }

@@ -66,6 +66,15 @@ impl BodyReader {
         }
     }
 
+    /// Whether `buffered` bytes include some that [`decode`](Self::decode) would take.
+    pub(crate) const fn has_unseen(&self, buffered: usize) -> bool {
+        match self {
+            Self::Length { left: 0 } => false,
+            Self::Length { .. } | Self::UntilClose => buffered > 0,
+            Self::Chunked(reader) => reader.has_unseen(buffered),
+        }
+    }
+
     /// Bytes of content that have not been read yet, if that is known.
     pub(crate) const fn remaining(&self) -> Option<u64> {
         match self {

@@ -180,6 +180,20 @@ impl ChunkedReader {
         Ok(())
     }
 
+    /// Whether `buffered` bytes include some that have not been looked at.
+    pub(crate) const fn has_unseen(&self, buffered: usize) -> bool {
+        match &self.state {
+            ChunkState::Trailers(scan) => scan.has_unseen(buffered),
+            ChunkState::Size { .. }
+            | ChunkState::BeforeExtension { .. }
+            | ChunkState::Extension { .. }
+            | ChunkState::SizeLf { .. }
+            | ChunkState::Data { .. }
+            | ChunkState::DataCr
+            | ChunkState::DataLf => buffered > 0,
+        }
+    }
+
     /// Bytes of content that are certain to be still missing.
     pub(crate) const fn data_left(&self) -> Option<u64> {
         match self.state {

@@ -7,6 +7,7 @@ use http::{HeaderMap, Method, StatusCode};
 
 use crate::body::BodyWriter;
 use crate::framing::{Asked, has_no_body};
+use crate::target::target_form;
 use crate::{BodyLength, ContentLength, Facts, Field, HostFact, LocalError, TransferEncoding};
 
 /// The start line of a request that is to be written; the version is always HTTP/1.1.
@@ -50,18 +51,26 @@ pub(crate) fn request_outgoing(
     if facts.host != HostFact::One {
         return Err(LocalError::MissingHost);
     }
-    if let Some(outgoing) = declared(facts, Some(body))? {
+    let declared = declared(facts, Some(body))?;
+    if *method == Method::CONNECT {
+        // "A CONNECT request message does not have content." (RFC 9110 §9.3.6)
+        let is_empty = body == BodyLength::Known(0)
+            && declared.is_none_or(|outgoing| outgoing.line == FramingLine::Length(0));
+        return if is_empty {
+            Ok(NO_BODY)
+        } else {
+            Err(LocalError::ContentInConnect)
+        };
+    }
+    if let Some(outgoing) = declared {
         return Ok(outgoing);
     }
     Ok(match body {
         // "A user agent SHOULD send Content-Length in a request when the method defines a
         // meaning for enclosed content and it is not sending Transfer-Encoding." (RFC 9110 §8.6)
-        BodyLength::Known(0) => Outgoing {
-            writer: BodyWriter::Length { left: 0 },
-            line: match *method {
-                Method::POST | Method::PUT | Method::PATCH => FramingLine::Length(0),
-                _ => FramingLine::None,
-            },
+        BodyLength::Known(0) => match *method {
+            Method::POST | Method::PUT | Method::PATCH => counted(0),
+            _ => NO_BODY,
         },
         BodyLength::Known(length) => counted(length),
         BodyLength::Unknown => CHUNKED,
@@ -77,7 +86,17 @@ pub(crate) fn response_outgoing(
     body: BodyLength,
 ) -> Result<Outgoing, LocalError> {
     if asked == Asked::Head || has_no_body(status) {
-        return suppressed(asked, status, facts, body);
+        let suppressed = suppressed(asked, status, facts, body)?;
+        return Ok(match suppressed.line {
+            // "A server MUST NOT send a response containing Transfer-Encoding unless the
+            // corresponding request indicates HTTP/1.1 (or later minor
+            // revisions)." (RFC 9112 §6.1)
+            FramingLine::Chunked if !chunked_understood => Outgoing {
+                line: FramingLine::None,
+                ..suppressed
+            },
+            FramingLine::Chunked | FramingLine::Length(_) | FramingLine::None => suppressed,
+        });
     }
     let outgoing = declared(facts, Some(body))?.unwrap_or_else(|| match body {
         BodyLength::Known(length) => counted(length),
@@ -114,6 +133,11 @@ fn suppressed(
         line,
     })
 }
+
+const NO_BODY: Outgoing = Outgoing {
+    writer: BodyWriter::Length { left: 0 },
+    line: FramingLine::None,
+};
 
 const CHUNKED: Outgoing = Outgoing {
     writer: BodyWriter::Chunked,
@@ -203,9 +227,7 @@ pub(crate) fn write_request_line(
     line: RequestLine<'_>,
     out: &mut Vec<u8>,
 ) -> Result<(), LocalError> {
-    if line.target.is_empty() || !line.target.iter().all(|&byte| matches!(byte, b'!'..=b'~')) {
-        return Err(LocalError::InvalidTarget);
-    }
+    target_form(line.method, line.target).map_err(|_| LocalError::InvalidTarget)?;
     out.extend_from_slice(line.method.as_str().as_bytes());
     out.push(b' ');
     out.extend_from_slice(line.target);

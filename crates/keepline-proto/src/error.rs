@@ -23,6 +23,9 @@ pub enum RemoteError {
     ChunkSizeOverflow,
     /// More than one Content-Length, and they differ (RFC 9112 §6.3).
     ConflictingContentLength,
+    /// CONNECT with content (RFC 9110 §9.3.6): one recipient reads it as such, another takes it
+    /// for the first bytes of the tunnel.
+    ContentInConnect,
     /// Content-Length beside Transfer-Encoding (RFC 9112 §6.1): how requests get smuggled.
     ContentLengthWithTransferEncoding,
     /// A field that decides framing or routing stands in the trailer section (RFC 9110 §6.5.1).
@@ -63,7 +66,8 @@ pub enum RemoteError {
     ObsoleteFold,
     /// More than one Host field line.
     SeveralHosts,
-    /// More field lines than [`Limits::fields`](crate::Limits::fields).
+    /// More field lines than [`Limits::fields`](crate::Limits::fields), or longer Connection fields
+    /// than [`Limits::connection_options`](crate::Limits::connection_options).
     TooManyFields,
     /// The request line alone is larger than [`Limits::head`](crate::Limits::head).
     RequestLineTooLong,
@@ -102,6 +106,7 @@ impl RemoteError {
             | Self::ChunkOverheadTooLarge
             | Self::ChunkSizeOverflow
             | Self::ConflictingContentLength
+            | Self::ContentInConnect
             | Self::ContentLengthWithTransferEncoding
             | Self::ForbiddenTrailer
             | Self::IncompleteBody { .. }
@@ -144,6 +149,7 @@ impl fmt::Display for RemoteError {
             Self::ChunkOverheadTooLarge => "the chunk framing is out of proportion to its data",
             Self::ChunkSizeOverflow => "a chunk size does not fit in 64 bits",
             Self::ConflictingContentLength => "several Content-Length fields differ",
+            Self::ContentInConnect => "CONNECT has content",
             Self::ContentLengthWithTransferEncoding => {
                 "both Content-Length and Transfer-Encoding are given"
             }
@@ -203,14 +209,18 @@ pub enum LocalError {
     ContentLengthMismatch,
     /// Content-Length beside Transfer-Encoding.
     ContentLengthWithTransferEncoding,
+    /// CONNECT with content.
+    ContentInConnect,
     /// A field name that is no token.
     InvalidFieldName,
     /// A field value with a control byte.
     InvalidFieldValue,
-    /// A request target with a space or a control byte.
+    /// A request target that has none of the forms of RFC 9112 §3.2, or not its method's.
     InvalidTarget,
-    /// A request without Host, or with several.
+    /// A request without Host, with several, or with a malformed one.
     MissingHost,
+    /// 101 without an Upgrade field (RFC 9110 §15.2.2).
+    MissingUpgrade,
     /// This side may not send this now.
     NotNow {
         /// The state of our side.
@@ -240,10 +250,12 @@ impl fmt::Display for LocalError {
             Self::ContentLengthWithTransferEncoding => {
                 "both Content-Length and Transfer-Encoding are set"
             }
+            Self::ContentInConnect => "CONNECT cannot have content",
             Self::InvalidFieldName => "a field name is not a token",
             Self::InvalidFieldValue => "a field value has a control byte",
-            Self::InvalidTarget => "the request target has a space or a control byte",
-            Self::MissingHost => "a request needs exactly one Host",
+            Self::InvalidTarget => "the request target is malformed",
+            Self::MissingHost => "a request needs exactly one well-formed Host",
+            Self::MissingUpgrade => "101 needs an Upgrade field",
             Self::NotNow { state, event } => {
                 return write!(f, "cannot send {event:?} in state {state:?}");
             }

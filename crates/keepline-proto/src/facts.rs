@@ -5,6 +5,7 @@
 //! decide what follows from it.
 
 use crate::field::{Field, list, trim};
+use crate::target::has_host;
 
 /// Facts of one header section.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -65,7 +66,7 @@ pub enum HostFact {
     One,
     /// More than one line.
     Several,
-    /// One, with bytes that no host has.
+    /// One that is no `host` or `host:port`.
     Malformed,
 }
 
@@ -83,7 +84,11 @@ pub enum Expectation {
 
 /// The options of the Connection fields (RFC 9110 §7.6.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct ConnectionOptions(u8);
+pub struct ConnectionOptions {
+    set: u8,
+    /// Bytes of all values together.
+    length: usize,
+}
 
 impl ConnectionOptions {
     const CLOSE: u8 = 1;
@@ -94,36 +99,42 @@ impl ConnectionOptions {
     /// `close` is among them.
     #[must_use]
     pub const fn close(self) -> bool {
-        self.0 & Self::CLOSE != 0
+        self.set & Self::CLOSE != 0
     }
 
     /// `keep-alive` is among them.
     #[must_use]
     pub const fn keep_alive(self) -> bool {
-        self.0 & Self::KEEP_ALIVE != 0
+        self.set & Self::KEEP_ALIVE != 0
     }
 
     /// `upgrade` is among them.
     #[must_use]
     pub const fn upgrade(self) -> bool {
-        self.0 & Self::UPGRADE != 0
+        self.set & Self::UPGRADE != 0
     }
 
     /// Options besides these three are among them: names of fields that are not to be forwarded.
     #[must_use]
     pub const fn names_fields(self) -> bool {
-        self.0 & Self::OTHER != 0
+        self.set & Self::OTHER != 0
     }
 
     /// No option at all.
     #[must_use]
     pub const fn is_empty(self) -> bool {
-        self.0 == 0
+        self.set == 0
+    }
+
+    /// Bytes of all Connection field values together.
+    pub(crate) const fn length(self) -> usize {
+        self.length
     }
 
     pub(crate) fn add(&mut self, value: &[u8]) {
+        self.length = self.length.saturating_add(value.len());
         for option in list(value) {
-            self.0 |= if option.eq_ignore_ascii_case(b"close") {
+            self.set |= if option.eq_ignore_ascii_case(b"close") {
                 Self::CLOSE
             } else if option.eq_ignore_ascii_case(b"keep-alive") {
                 Self::KEEP_ALIVE
@@ -155,7 +166,7 @@ impl Facts {
 
     fn note_host(&mut self, value: &[u8]) {
         self.host = match self.host {
-            HostFact::Absent if value.iter().all(|&byte| is_host_byte(byte)) => HostFact::One,
+            HostFact::Absent if value.is_empty() || has_host(value) => HostFact::One,
             HostFact::Absent => HostFact::Malformed,
             HostFact::One | HostFact::Several | HostFact::Malformed => HostFact::Several,
         };
@@ -186,13 +197,12 @@ impl Facts {
     }
 
     fn note_transfer_encoding(&mut self, value: &[u8]) {
-        let mut codings = list(value).peekable();
-        if codings.peek().is_none() {
-            self.transfer_encoding = TransferEncoding::Unsupported;
-        }
-        for coding in codings {
+        // Empty elements, which other lists may have, are refused here as codings that nobody
+        // supports: no sender needs them, and `, chunked` is not chunked to everybody.
+        for coding in value.split(|&byte| byte == b',').map(trim) {
             let is_chunked = coding.eq_ignore_ascii_case(b"chunked");
             self.transfer_encoding = match self.transfer_encoding {
+                TransferEncoding::Chunked if coding.is_empty() => TransferEncoding::Unsupported,
                 TransferEncoding::Absent if is_chunked => TransferEncoding::Chunked,
                 TransferEncoding::Absent | TransferEncoding::Unsupported => {
                     TransferEncoding::Unsupported
@@ -214,15 +224,6 @@ pub(crate) fn decimal(digits: &[u8]) -> Option<u64> {
         let digit = byte.checked_sub(b'0').filter(|&digit| digit < 10)?;
         number.checked_mul(10)?.checked_add(u64::from(digit))
     })
-}
-
-/// A byte of `uri-host [":" port]` (RFC 3986 §3.2.2). What the whole means is not checked here;
-/// this keeps separators and controls out, as Go does.
-const fn is_host_byte(byte: u8) -> bool {
-    matches!(byte,
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9'
-        | b'-' | b'.' | b'_' | b'~' | b'%' | b':' | b'[' | b']'
-        | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=')
 }
 
 #[cfg(test)]
@@ -294,6 +295,9 @@ mod tests {
             &["xchunked"],
             &["\"chunked\""],
             &[""],
+            &[", chunked"],
+            &["chunked,"],
+            &["chunked", ""],
         ] {
             assert_eq!(of(other), TransferEncoding::Unsupported);
         }

@@ -11,10 +11,13 @@ use crate::Fields;
 use crate::facts::decimal;
 use crate::field::{list, trim};
 
+/// A longer timeout than this (136 years) counts as this, so that it can be added to an instant.
+pub const LONGEST: Duration = Duration::from_secs(u32::MAX as u64);
+
 /// What a peer said about how long it keeps the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct KeepAlive {
-    /// Idle time after which the peer closes, in whole seconds.
+    /// Idle time after which the peer closes, in whole seconds; never more than [`LONGEST`].
     pub timeout: Option<Duration>,
     /// Further requests that the peer accepts on this connection.
     pub max: Option<u64>,
@@ -39,7 +42,7 @@ pub fn keep_alive(fields: &Fields) -> KeepAlive {
             continue;
         };
         if name.eq_ignore_ascii_case(b"timeout") {
-            let timeout = Duration::from_secs(number);
+            let timeout = Duration::from_secs(number).min(LONGEST);
             hint.timeout = Some(hint.timeout.map_or(timeout, |known| known.min(timeout)));
         } else if name.eq_ignore_ascii_case(b"max") {
             hint.max = Some(hint.max.map_or(number, |known| known.min(number)));

@@ -16,6 +16,9 @@ pub struct Limits {
     /// Field lines in a header or trailer section. Default 256 (Go 500 values, nginx 1000,
     /// hyper 100).
     pub fields: usize,
+    /// All Connection field values of a section. Default 2 KiB: whether a field is forwarded is
+    /// asked of each of them, for each field.
+    pub connection_options: usize,
     /// A chunk-size line with its extensions. Default 4 KiB, as Go.
     pub chunk_line: usize,
     /// What chunk framing may cost in a body beyond 16 bytes plus twice its data per chunk.
@@ -32,6 +35,7 @@ impl Default for Limits {
         Self {
             head: 64 * 1024,
             fields: 256,
+            connection_options: 2 * 1024,
             chunk_line: 4 * 1024,
             chunk_overhead: 16 * 1024,
             trailers: 16 * 1024,

@@ -37,6 +37,12 @@ pub(crate) fn replace_folds(head: &mut BytesMut) {
     }
 }
 
+/// Room for as many field lines as are allowed and can be there: the shortest is `a:` LF. (So an
+/// absurd limit allocates no more than a head justifies.)
+fn field_slots<'a>(block: &[u8], limits: &Limits) -> Vec<httparse::Header<'a>> {
+    vec![httparse::EMPTY_HEADER; limits.fields.min(block.len() / 3)]
+}
+
 /// Parses a request head.
 pub(crate) fn request(
     block: Bytes,
@@ -48,14 +54,14 @@ pub(crate) fn request(
     let outcome = parsed.parse_with_uninit_headers(&block, &mut stack);
     let (method, target, version, fields) = match outcome {
         Err(httparse::Error::TooManyHeaders) => {
-            let mut heap = vec![httparse::EMPTY_HEADER; limits.fields];
+            let mut heap = field_slots(&block, limits);
             let mut parsed = httparse::Request::new(&mut heap);
             complete(&parsed.parse(&block)).map_err(|error| request_error(error, &block))?;
-            request_parts(&parsed, &block, spans)?
+            request_parts(&parsed, &block, spans, limits)?
         }
         outcome => {
             complete(&outcome).map_err(|error| request_error(error, &block))?;
-            request_parts(&parsed, &block, spans)?
+            request_parts(&parsed, &block, spans, limits)?
         }
     };
     if fields.spans.len() > limits.fields {
@@ -91,6 +97,7 @@ fn request_parts(
     parsed: &httparse::Request<'_, '_>,
     block: &[u8],
     spans: Vec<FieldSpan>,
+    limits: &Limits,
 ) -> Result<RequestParts, RemoteError> {
     let (Some(method), Some(target), Some(minor)) = (parsed.method, parsed.path, parsed.version)
     else {
@@ -103,7 +110,7 @@ fn request_parts(
         method,
         target,
         version(minor),
-        fields(block, parsed.headers, spans)?,
+        fields(block, parsed.headers, spans, limits)?,
     ))
 }
 
@@ -119,14 +126,15 @@ pub(crate) fn response(
     let outcome = config.parse_response_with_uninit_headers(&mut parsed, &block, &mut stack);
     let (status, reason, version, fields) = match outcome {
         Err(httparse::Error::TooManyHeaders) => {
-            let mut heap = vec![httparse::EMPTY_HEADER; limits.fields];
+            let mut heap = field_slots(&block, limits);
             let mut parsed = httparse::Response::new(&mut heap);
-            complete(&config.parse_response(&mut parsed, &block)).map_err(response_error)?;
-            response_parts(&parsed, &block, spans)?
+            complete(&config.parse_response(&mut parsed, &block))
+                .map_err(|error| response_error(error, &block))?;
+            response_parts(&parsed, &block, spans, limits)?
         }
         outcome => {
-            complete(&outcome).map_err(response_error)?;
-            response_parts(&parsed, &block, spans)?
+            complete(&outcome).map_err(|error| response_error(error, &block))?;
+            response_parts(&parsed, &block, spans, limits)?
         }
     };
     if fields.spans.len() > limits.fields {
@@ -146,6 +154,7 @@ fn response_parts(
     parsed: &httparse::Response<'_, '_>,
     block: &[u8],
     spans: Vec<FieldSpan>,
+    limits: &Limits,
 ) -> Result<ResponseParts, RemoteError> {
     let (Some(code), Some(minor)) = (parsed.code, parsed.version) else {
         return Err(RemoteError::InvalidStatusLine);
@@ -156,13 +165,13 @@ fn response_parts(
         status,
         reason,
         version(minor),
-        fields(block, parsed.headers, spans)?,
+        fields(block, parsed.headers, spans, limits)?,
     ))
 }
 
 /// Parses a trailer section: field lines and the empty line.
 pub(crate) fn trailers(block: Bytes, limits: &Limits) -> Result<Fields, RemoteError> {
-    let mut heap = vec![httparse::EMPTY_HEADER; limits.fields];
+    let mut heap = field_slots(&block, limits);
     let parsed = match httparse::parse_headers(&block, &mut heap) {
         Ok(httparse::Status::Complete((_, parsed))) => parsed,
         Ok(httparse::Status::Partial) => return Err(RemoteError::InvalidField),
@@ -178,7 +187,7 @@ pub(crate) fn trailers(block: Bytes, limits: &Limits) -> Result<Fields, RemoteEr
     {
         return Err(RemoteError::ForbiddenTrailer);
     }
-    let fields = fields(&block, parsed, Vec::with_capacity(parsed.len()))?;
+    let fields = fields(&block, parsed, Vec::with_capacity(parsed.len()), limits)?;
     Ok(Fields { block, ..fields })
 }
 
@@ -186,6 +195,7 @@ fn fields(
     block: &[u8],
     lines: &[httparse::Header<'_>],
     mut spans: Vec<FieldSpan>,
+    limits: &Limits,
 ) -> Result<Fields, RemoteError> {
     let mut fields = Fields::default();
     spans.clear();
@@ -204,6 +214,9 @@ fn fields(
                 // httparse and this crate agree on what a field may hold; ask twice, trust once.
                 RemoteError::InvalidField
             })?);
+    }
+    if fields.facts.connection.length() > limits.connection_options {
+        return Err(RemoteError::TooManyFields);
     }
     fields.spans = spans;
     Ok(fields)
@@ -238,20 +251,30 @@ fn complete<T>(outcome: &httparse::Result<T>) -> Result<(), httparse::Error> {
 }
 
 fn request_error(error: httparse::Error, block: &[u8]) -> RemoteError {
+    let line = block
+        .split(|&byte| byte == b'\n')
+        .next()
+        .unwrap_or_default();
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let words: Vec<_> = line.splitn(4, |&byte| byte == b' ').collect();
+    let [_, _, version] = words[..] else {
+        return RemoteError::InvalidRequestLine;
+    };
     match error {
-        httparse::Error::Version => {
-            let line = block
-                .split(|&byte| byte == b'\n')
-                .next()
-                .unwrap_or_default();
-            let word = line.rsplit(|&byte| byte == b' ').next().unwrap_or_default();
-            if is_other_version(word) {
-                RemoteError::UnsupportedVersion
-            } else {
-                RemoteError::InvalidRequestLine
-            }
+        // `HTTP/` digit `.` digit (RFC 9112 §2.3): a version, though none of ours.
+        httparse::Error::Version
+            if matches!(
+                version,
+                [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9']
+            ) =>
+        {
+            RemoteError::UnsupportedVersion
         }
-        httparse::Error::Token => RemoteError::InvalidRequestLine,
+        httparse::Error::Version | httparse::Error::Token => RemoteError::InvalidRequestLine,
+        // After the version there was something else than the end of the line.
+        httparse::Error::NewLine if !matches!(version, b"HTTP/1.0" | b"HTTP/1.1") => {
+            RemoteError::InvalidRequestLine
+        }
         httparse::Error::Status => RemoteError::InvalidStatusLine,
         httparse::Error::HeaderName
         | httparse::Error::HeaderValue
@@ -260,8 +283,27 @@ fn request_error(error: httparse::Error, block: &[u8]) -> RemoteError {
     }
 }
 
-fn response_error(error: httparse::Error) -> RemoteError {
+const fn response_error(error: httparse::Error, block: &[u8]) -> RemoteError {
     match error {
+        httparse::Error::Version
+            if matches!(
+                block,
+                [
+                    b'H',
+                    b'T',
+                    b'T',
+                    b'P',
+                    b'/',
+                    b'1',
+                    b'.',
+                    b'0'..=b'9',
+                    b' ',
+                    ..
+                ]
+            ) =>
+        {
+            RemoteError::UnsupportedVersion
+        }
         httparse::Error::Version | httparse::Error::Token | httparse::Error::Status => {
             RemoteError::InvalidStatusLine
         }
@@ -282,10 +324,4 @@ const fn field_error(error: httparse::Error) -> RemoteError {
         | httparse::Error::Token
         | httparse::Error::Version => RemoteError::InvalidField,
     }
-}
-
-/// `HTTP/` digit `.` digit (RFC 9112 §2.3): a version, though none of ours.
-const fn is_other_version(word: &[u8]) -> bool {
-    matches!(word, [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9', line_end @ ..]
-        if line_end.is_empty() || matches!(line_end, b"\r"))
 }

@@ -10,6 +10,9 @@
 
 use crate::RemoteError;
 
+/// No section is larger, whatever the limits say: spans are 32 bits wide.
+const LARGEST_SECTION: usize = u32::MAX as usize;
+
 /// What the scan needs to know about the section that it looks at.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Section {
@@ -71,6 +74,9 @@ impl Scan {
         {
             let lf = self.seen.saturating_add(offset);
             let next = lf.saturating_add(1);
+            // Before the line itself is judged: arriving in pieces, it would have been too long
+            // before its end was seen.
+            self.check_limit(next, section)?;
             let line = buffer.get(self.line..lf).unwrap_or_default();
             let text = match line {
                 [text @ .., b'\r'] => text,
@@ -82,7 +88,11 @@ impl Scan {
             self.line = next;
             if is_empty {
                 if !section.start_line || self.lines > 0 {
-                    return self.found(next, section).map(Some);
+                    return Ok(Some(Found {
+                        skip: self.start,
+                        end: next,
+                        folded: self.folded,
+                    }));
                 }
                 self.empty = self.empty.saturating_add(1);
                 if self.empty > section.empty_lines {
@@ -94,14 +104,25 @@ impl Scan {
             self.note_line(first, section)?;
         }
         self.seen = buffer.len();
-        if self.seen.saturating_sub(self.start) > section.limit {
-            return Err(if self.lines == 0 {
-                section.first_line_too_long
-            } else {
-                section.too_large
-            });
-        }
+        self.check_limit(self.seen, section)?;
         Ok(None)
+    }
+
+    /// The section reaches at least to `end`.
+    const fn check_limit(&self, end: usize, section: &Section) -> Result<(), RemoteError> {
+        let limit = if section.limit < LARGEST_SECTION {
+            section.limit
+        } else {
+            LARGEST_SECTION
+        };
+        if end.saturating_sub(self.start) <= limit {
+            return Ok(());
+        }
+        Err(if self.lines == 0 {
+            section.first_line_too_long
+        } else {
+            section.too_large
+        })
     }
 
     fn note_line(&mut self, first: Option<u8>, section: &Section) -> Result<(), RemoteError> {
@@ -118,19 +139,13 @@ impl Scan {
         Ok(())
     }
 
-    fn found(&self, end: usize, section: &Section) -> Result<Found, RemoteError> {
-        if end.saturating_sub(self.start) > section.limit {
-            return Err(section.too_large);
-        }
-        Ok(Found {
-            skip: self.start,
-            end,
-            folded: self.folded,
-        })
-    }
-
     /// Bytes of the section that have arrived, without empty lines before it.
     pub(crate) const fn pending(&self, buffered: usize) -> usize {
         buffered.saturating_sub(self.start)
+    }
+
+    /// Whether there are bytes that have not been looked at.
+    pub(crate) const fn has_unseen(&self, buffered: usize) -> bool {
+        self.seen < buffered
     }
 }

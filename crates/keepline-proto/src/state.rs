@@ -14,7 +14,8 @@
 //! - *Persistence.* As soon as the connection is known not to persist, a side that is done must
 //!   close: `Done → MustClose`.
 //! - *Closing.* When one side has closed, the other cannot start another exchange:
-//!   `Idle` or `Done → MustClose`.
+//!   `Idle` or `Done → MustClose`. Nor can a client that has already gone on to its next request
+//!   (pipelining), or has sent none, once the server is sending its last answer.
 //! - *Switching.* A client that asked for another protocol (Upgrade or CONNECT) waits in
 //!   `MightSwitch` when it is done; a server that agrees is `Switched` and takes the client along,
 //!   one that answers otherwise sends it back to `Done`.
@@ -219,7 +220,15 @@ pub const fn settle(mut pair: Pair, coupling: Coupling) -> Pair {
             }
             (State::MightSwitch | State::Done, State::Switched) => State::Switched,
             (State::MightSwitch, State::SendBody | State::Done) => State::Done,
-            (State::Idle | State::Done, State::Closed | State::Error) => State::MustClose,
+            (State::Idle | State::Done | State::MightSwitch, State::Closed | State::Error) => {
+                State::MustClose
+            }
+            // "A client that receives a 'close' connection option MUST cease sending requests on
+            // that connection" (RFC 9112 §9.6): here the answer that said so is on its way or
+            // over, and the client was ahead of it.
+            (State::Idle, State::SendBody | State::Done | State::MustClose) if coupling.closing => {
+                State::MustClose
+            }
             (State::Done, _) if coupling.closing => State::MustClose,
             (client, _) => client,
         };

@@ -3,6 +3,7 @@
 use http::Method;
 
 use crate::RemoteError;
+use crate::facts::decimal;
 
 /// The form of a request target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,23 +45,16 @@ pub fn target_form(method: &Method, target: &[u8]) -> Result<TargetForm, RemoteE
     }
 }
 
-/// `host:port`: a port is required (RFC 9112 §3.2.3), userinfo and path are not allowed.
+/// `host:port`: a port is required (RFC 9112 §3.2.3), and "a server MUST reject a CONNECT request
+/// that targets an empty or invalid port number" (RFC 9110 §9.3.6).
 fn is_authority(target: &[u8]) -> bool {
-    let Some(colon) = memchr::memrchr(b':', target) else {
-        return false;
-    };
-    let Some((host, port)) = target.split_at_checked(colon) else {
-        return false;
-    };
-    let port = port.get(1..).unwrap_or_default();
-    !host.is_empty()
-        && !host.iter().any(|byte| matches!(byte, b'@' | b'/' | b'?'))
-        && !port.is_empty()
-        && port.len() <= 5
-        && port.iter().all(u8::is_ascii_digit)
+    let port = split_port(target).and_then(|(_, port)| decimal(port?));
+    port.is_some_and(|port| (1..=65_535).contains(&port))
 }
 
-/// `scheme "://" authority …` with a non-empty authority.
+/// `scheme "://" authority …`. "A recipient that processes such a URI reference MUST reject it as
+/// invalid" if the host is empty (RFC 9110 §4.2.1); userinfo is refused, since it serves to
+/// disguise the host (§4.2.4).
 fn is_absolute(target: &[u8]) -> bool {
     let Some(colon) = memchr::memchr(b':', target) else {
         return false;
@@ -68,16 +62,54 @@ fn is_absolute(target: &[u8]) -> bool {
     let Some((scheme, rest)) = target.split_at_checked(colon) else {
         return false;
     };
-    let [b':', b'/', b'/', authority @ ..] = rest else {
+    let [b':', b'/', b'/', rest @ ..] = rest else {
         return false;
     };
+    let authority = rest.split(|&byte| matches!(byte, b'/' | b'?')).next();
     scheme.first().is_some_and(u8::is_ascii_alphabetic)
         && scheme
             .iter()
             .all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(byte))
-        && authority
-            .first()
-            .is_some_and(|&byte| byte != b'/' && byte != b'?')
+        && authority.is_some_and(has_host)
+}
+
+/// `uri-host [ ":" port ]` (RFC 9110 §7.2) with a host that is not empty.
+pub(crate) fn has_host(authority: &[u8]) -> bool {
+    split_port(authority).is_some_and(|(_, port)| {
+        port.is_none_or(|port| port.len() <= 5 && port.iter().all(u8::is_ascii_digit))
+    })
+}
+
+/// Host and port, if the host is not empty and has no bytes that a host cannot have. Whether it
+/// names something is not judged here; separators and controls are kept out, as Go does.
+fn split_port(authority: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
+    let (host, rest) = match authority {
+        [b'[', rest @ ..] => {
+            let (inside, behind) = rest.split_at_checked(memchr::memchr(b']', rest)?)?;
+            let is_address = inside.iter().all(|&x| is_reg_name_byte(x) || x == b':');
+            (inside, behind.get(1..).filter(|_| is_address)?)
+        }
+        _ => {
+            let end = memchr::memchr(b':', authority).unwrap_or(authority.len());
+            let (name, behind) = authority.split_at_checked(end)?;
+            name.iter()
+                .all(|&byte| is_reg_name_byte(byte))
+                .then_some((name, behind))?
+        }
+    };
+    match rest {
+        _ if host.is_empty() => None,
+        [] => Some((host, None)),
+        [b':', port @ ..] => Some((host, Some(port))),
+        _ => None,
+    }
+}
+
+/// A byte of `reg-name` (RFC 3986 §3.2.2).
+const fn is_reg_name_byte(byte: u8) -> bool {
+    matches!(byte,
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'%'
+        | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=')
 }
 
 #[cfg(test)]
@@ -107,6 +139,23 @@ mod tests {
             (&Method::CONNECT, "a:", None),
             (&Method::CONNECT, "/a:1", None),
             (&Method::CONNECT, "u@a:1", None),
+            (&Method::CONNECT, "::1:443", None),
+            (&Method::CONNECT, "a:b:443", None),
+            (&Method::CONNECT, "[::1:443", None),
+            (&Method::CONNECT, "[]:443", None),
+            (&Method::CONNECT, ":443", None),
+            (&Method::CONNECT, "a:0", None),
+            (&Method::CONNECT, "a:65535", Some(Authority)),
+            (&Method::CONNECT, "a:65536", None),
+            (&Method::CONNECT, "a:+1", None),
+            (&get, "http://a:80/", Some(Absolute)),
+            (&get, "http://a:/", Some(Absolute)),
+            (&get, "http://[::1]?b", Some(Absolute)),
+            (&get, "http://:80/", None),
+            (&get, "http://u@a/", None),
+            (&get, "http://a:b@c/", None),
+            (&get, "http://?b", None),
+            (&get, "1http://a/", None),
         ] {
             let found = target_form(method, target.as_bytes()).ok();
             assert_eq!(found, form, "{method} {target}");

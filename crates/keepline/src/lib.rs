@@ -1,14 +1,22 @@
 //! HTTP connections that stay.
 mod body;
 mod buffer;
+#[cfg(feature = "client")]
+pub mod client;
 mod deadline;
 mod driver;
 mod error;
 mod info;
 pub mod net;
+mod pool;
 mod reason;
+#[cfg(feature = "tls")]
+pub mod tls;
 
 pub use body::Body;
+#[cfg(feature = "client")]
+pub use client::Transport;
 pub use error::{BoxError, Error, ErrorKind, Fault, Phase};
 pub use info::{ConnectionInfo, Timings};
+pub use pool::Stats;
 pub use reason::{CloseCounts, CloseReason, Counts, OpenCounts, OpenReason};

@@ -53,7 +53,6 @@ pub(crate) struct RequestArgs {
     pub(crate) data: Option<String>,
     /// Speak HTTP/1.1, which is what is spoken anyway
     #[arg(long)]
-    #[expect(dead_code, reason = "only HTTP/1.1 is spoken: asking for it changes nothing")]
     pub(crate) http1: bool,
     /// Give up on a request after so long, its body included
     #[arg(long, value_name = "DUR", default_value = "30s", value_parser = values::duration)]

@@ -17,7 +17,7 @@ use keepline::Transport;
 
 pub(crate) use args::Args;
 
-use crate::failure::{Failure, Stop, Verdict};
+use crate::failure::{Stop, Verdict};
 use crate::load::{Outcome, Plan, Run};
 use crate::output::{QUIET, Screen};
 use crate::runtime;
@@ -26,19 +26,19 @@ use crate::table::Columns;
 use crate::trouble::Trouble;
 
 /// Runs the sub-command.
-pub(crate) fn run(args: Args, screen: &mut Screen) -> Result<Verdict, Stop> {
-    let plan = plan::requests(&args)?;
+pub(crate) fn run(args: &Args, screen: &mut Screen) -> Result<Verdict, Stop> {
+    let plan = plan::requests(args)?;
     let one = plan.requests == 1 && !args.report.json;
     if args.answer.output.is_some() && plan.requests > 1 {
         let message = "-o takes the body of one request, and this would make several";
         return Err(Stop::conflict("get", message));
     }
-    let transport = plan::transport(&args)?;
+    let transport = plan::transport(args)?;
     runtime::block_on(async {
         if one {
-            ask_once(&args, &plan, &transport, screen).await
+            ask_once(args, &plan, &transport, screen).await
         } else {
-            ask_often(&args, plan, &transport, screen).await
+            ask_often(args, plan, &transport, screen).await
         }
     })?
 }
@@ -168,7 +168,8 @@ impl<'a> Report<'a> {
         if let Some(trouble) = &outcome.trouble {
             self.explain(trouble, url);
         }
-        self.screen.progress(outcome.number, self.plan.requests, started);
+        self.screen
+            .progress(outcome.number, self.plan.requests, started);
         Ok(())
     }
 
@@ -199,7 +200,12 @@ impl<'a> Report<'a> {
         Ok(())
     }
 
-    fn end(mut self, summary: &Summary, transport: &Transport, started: Instant) -> Result<(), Stop> {
+    fn end(
+        mut self,
+        summary: &Summary,
+        transport: &Transport,
+        started: Instant,
+    ) -> Result<(), Stop> {
         if self.args.report.trace {
             for line in self.trace.closed(&transport.stats().closed) {
                 self.screen.note(line);

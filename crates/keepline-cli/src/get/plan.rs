@@ -18,7 +18,11 @@ use crate::load::{Plan, Wanted};
 pub(crate) fn requests(args: &Args) -> Result<Plan, Failure> {
     let request = &args.request;
     let content = request.data.as_deref().map(content).transpose()?;
-    let default = if content.is_some() { Method::POST } else { Method::GET };
+    let default = if content.is_some() {
+        Method::POST
+    } else {
+        Method::GET
+    };
     Ok(Plan {
         targets: args.urls.iter().map(|url| target::parse(url)).collect(),
         method: request.method.clone().unwrap_or(default),

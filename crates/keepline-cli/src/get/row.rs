@@ -38,7 +38,12 @@ pub(crate) fn cells(outcome: &Outcome, url: Option<&str>) -> Vec<Cell> {
                 (Cell::styled("no", NOTABLE), Cell::styled(opened, NOTABLE))
             };
             let idle = connection.idle_for.map(time).unwrap_or_default();
-            cells.extend([connection.id.to_string().into(), reused, idle.into(), opened]);
+            cells.extend([
+                connection.id.to_string().into(),
+                reused,
+                idle.into(),
+                opened,
+            ]);
         }
         None => cells.extend(["-", "-", "", ""].map(Cell::from)),
     }
@@ -188,7 +193,11 @@ mod tests {
     fn a_run_that_always_differs_is_cut_too() {
         let mut selection = Selection::new(1000, true);
         let shown = (0..1000)
-            .filter(|i| selection.choose_like(like(["", "peer-closed"][i % 2])).is_some())
+            .filter(|i| {
+                selection
+                    .choose_like(like(["", "peer-closed"][i % 2]))
+                    .is_some()
+            })
             .count();
         assert_eq!(shown, 40);
         assert_eq!(selection.take_left_out(), 960);

@@ -24,12 +24,16 @@ fn check(text: &str) -> Result<Uri, (String, String)> {
         let help = match bad {
             ' ' => "write %20 for a space, and quote the URL for the shell".to_owned(),
             bad if bad.is_control() => EXAMPLE.to_owned(),
-            _ => "write other characters than ASCII percent-encoded, host names in punycode".to_owned(),
+            _ => "write other characters than ASCII percent-encoded, host names in punycode"
+                .to_owned(),
         };
         return Err((format!("it has the character {bad:?}"), help));
     }
     let Some((scheme, rest)) = text.split_once("://") else {
-        return Err(("it has no scheme".to_owned(), format!("write http://{text} or https://{text}")));
+        return Err((
+            "it has no scheme".to_owned(),
+            format!("write http://{text} or https://{text}"),
+        ));
     };
     if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
         return Err(wrong(&format!("'{scheme}' is neither http nor https")));
@@ -47,7 +51,9 @@ fn check(text: &str) -> Result<Uri, (String, String)> {
         _ => return Err(wrong("it has no host")),
     }
     // What the parser of `http` leaves for later: a port that is none.
-    let has_port = place.rsplit_once(':').is_some_and(|(_, port)| !port.is_empty() && !port.contains(']'));
+    let has_port = place
+        .rsplit_once(':')
+        .is_some_and(|(_, port)| !port.is_empty() && !port.contains(']'));
     match uri.port_u16() {
         None | Some(0) if has_port => Err(wrong("its port is not a number from 1 to 65535")),
         _ => Ok(uri),
@@ -75,7 +81,11 @@ mod tests {
     fn what_is_wrong_is_said() {
         for (text, wrong, help) in [
             ("", "it is empty", "http://"),
-            ("localhost:80/x", "it has no scheme", "http://localhost:80/x"),
+            (
+                "localhost:80/x",
+                "it has no scheme",
+                "http://localhost:80/x",
+            ),
             ("ftp://localhost/", "'ftp' is neither", "http://"),
             ("http://", "", "http://"),
             ("http:///x", "", "http://"),
@@ -88,7 +98,10 @@ mod tests {
         ] {
             let failure = parse(text).expect_err(text);
             assert!(failure.what.contains(wrong), "{text}: {failure:?}");
-            assert!(failure.help.as_ref().unwrap().contains(help), "{text}: {failure:?}");
+            assert!(
+                failure.help.as_ref().unwrap().contains(help),
+                "{text}: {failure:?}"
+            );
         }
     }
 }

@@ -39,37 +39,53 @@ impl Trace {
         let since = |reason: &CloseReason| now.of(*reason) - before.of(*reason);
         CloseReason::ALL
             .iter()
-            .flat_map(|reason| (0..since(reason)).map(move |_| format!("closed a connection: {reason}")))
+            .flat_map(|reason| {
+                (0..since(reason)).map(move |_| format!("closed a connection: {reason}"))
+            })
             .collect()
     }
 }
 
 /// How the request came by its connection.
 fn taken(connection: &ConnectionInfo) -> String {
-    let ConnectionInfo { id, peer, timings, .. } = connection;
+    let ConnectionInfo {
+        id, peer, timings, ..
+    } = connection;
     if connection.reused {
         return match connection.idle_for {
             Some(idle) => format!("reused connection {id}, idle for {}", Time(idle)),
             None => format!("reused connection {id}, handed over at once"),
         };
     }
-    let phases = [("dns", timings.dns), ("connect", timings.connect), ("tls", timings.tls)];
+    let phases = [
+        ("dns", timings.dns),
+        ("connect", timings.connect),
+        ("tls", timings.tls),
+    ];
     let phases: String = phases
         .into_iter()
         .filter_map(|(name, time)| Some(format!(", {name} {}", Time(time?))))
         .collect();
-    format!("opened connection {id} to {peer}: {}{phases}", connection.open_reason)
+    format!(
+        "opened connection {id} to {peer}: {}{phases}",
+        connection.open_reason
+    )
 }
 
 fn answered(outcome: &Outcome) -> String {
     if let Some(trouble) = &outcome.trouble {
         return format!("failed after {}: {trouble}", Time(outcome.elapsed));
     }
-    let first = outcome.connection().and_then(|info| info.timings.first_byte);
+    let first = outcome
+        .connection()
+        .and_then(|info| info.timings.first_byte);
     let head = first.map(|time: Duration| format!(", head after {}", Time(time)));
     format!(
         "answered {}{}, {} bytes of body, {} in all",
-        outcome.received.status().map_or(0, |status| status.as_u16()),
+        outcome
+            .received
+            .status()
+            .map_or(0, |status| status.as_u16()),
         head.unwrap_or_default(),
         outcome.received.bytes,
         Time(outcome.elapsed)

@@ -133,6 +133,9 @@ mod tests {
     #[test]
     fn more_lines_than_can_be_counted_are_refused() {
         assert!(lines(u64::MAX / 2).is_none());
-        assert_eq!(lines(u64::MAX / LINE).unwrap().size_hint().exact(), Some(u64::MAX / LINE * LINE));
+        assert_eq!(
+            lines(u64::MAX / LINE).unwrap().size_hint().exact(),
+            Some(u64::MAX / LINE * LINE)
+        );
     }
 }

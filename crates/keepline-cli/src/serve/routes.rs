@@ -113,7 +113,11 @@ async fn delay(millis: &str) -> Response<Body> {
         return bad_request("write up to 600000 milliseconds, such as /delay/100");
     };
     tokio::time::sleep(delay).await;
-    response(StatusCode::OK, TEXT, format!("{} ms later\n", delay.as_millis()).into())
+    response(
+        StatusCode::OK,
+        TEXT,
+        format!("{} ms later\n", delay.as_millis()).into(),
+    )
 }
 
 fn status(code: &str) -> Response<Body> {
@@ -133,7 +137,12 @@ fn status(code: &str) -> Response<Body> {
 fn headers(head: &Parts) -> Value {
     let mut fields = Map::new();
     for name in head.headers.keys() {
-        let mut values = head.headers.get_all(name).iter().map(text).collect::<Vec<_>>();
+        let mut values = head
+            .headers
+            .get_all(name)
+            .iter()
+            .map(text)
+            .collect::<Vec<_>>();
         let value = match values.len() {
             1 => values.remove(0),
             _ => values.into(),
@@ -149,4 +158,9 @@ fn headers(head: &Parts) -> Value {
 
 fn text(value: &HeaderValue) -> Value {
     String::from_utf8_lossy(value.as_bytes()).into()
+}
+
+/// The connection that the request came on.
+fn connection(head: &Parts) -> Value {
+    json!({})
 }

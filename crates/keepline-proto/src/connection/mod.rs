@@ -24,6 +24,9 @@ use crate::scan::Scan;
 use crate::state::{self, Coupling, EventKind, Pair, Role, State};
 use crate::{Config, Fields, LocalError, RemoteError, RequestHead, ResponseHead};
 
+/// The largest allocation for spans (16 bytes each) that outlives its head.
+const SPARE_SPANS: usize = 32;
+
 /// What the peer said.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
@@ -62,6 +65,8 @@ pub struct Connection {
     states: Pair,
     /// Why this is the last exchange; the first reason stays.
     closing: Option<NotPersistent>,
+    /// The response in progress, or the one before, ends the connection: no other will follow.
+    is_last_response: bool,
     /// The client's request asked for another protocol, and this kind of agreement is awaited.
     switch_asked: Option<Asked>,
     /// Requests that have no complete response, oldest first.
@@ -100,6 +105,7 @@ impl Connection {
             role,
             states: Pair::IDLE,
             closing: None,
+            is_last_response: false,
             switch_asked: None,
             unanswered: VecDeque::new(),
             peer_version: Version::HTTP_11,
@@ -118,14 +124,13 @@ impl Connection {
 impl Connection {
     /// Starts the next exchange on a connection that persists.
     ///
+    /// A client looks first whether its buffer is empty: what is left over after the last answer
+    /// belongs to no request, and would be read as the answer to the next.
+    ///
     /// # Errors
     /// [`LocalError::NotNow`] unless both sides are done.
     pub fn next_exchange(&mut self) -> Result<(), LocalError> {
-        let are_done = matches!(
-            (self.states.client, self.states.server),
-            (State::Done | State::Idle, State::Done)
-        );
-        if !are_done {
+        if !self.is_exchange_over() {
             return Err(LocalError::NotNow {
                 state: self.state(),
                 event: EventKind::Request,
@@ -171,10 +176,14 @@ impl Connection {
             .map_or(Persistence::Persistent, Persistence::Close)
     }
 
-    /// Both messages of the exchange are complete and the connection persists.
+    /// Both messages of the exchange are complete and the connection persists. (A client that
+    /// pipelines may have gone on already.)
     #[must_use]
-    pub fn is_exchange_over(&self) -> bool {
-        self.states.client == State::Done && self.states.server == State::Done
+    pub const fn is_exchange_over(&self) -> bool {
+        matches!(
+            (self.states.client, self.states.server),
+            (State::Done | State::Idle, State::Done)
+        )
     }
 
     /// The state of our side.
@@ -213,16 +222,20 @@ impl Connection {
         self.peer_version
     }
 
-    /// Part of a head has arrived.
+    /// Part of a head has arrived. Empty lines before a request are no part of it.
     #[must_use]
     pub const fn is_in_head(&self, buffered: usize) -> bool {
-        matches!(self.peer_state(), State::Idle | State::SendResponse) && buffered > 0
+        matches!(self.peer_state(), State::Idle | State::SendResponse)
+            && self.scan.pending(buffered) > 0
     }
 
     /// Gives a section back that is no longer needed, so that the next head fills its spans again
     /// instead of allocating. Never required.
     pub fn reclaim(&mut self, fields: Fields) {
-        self.spare = fields.spans;
+        // What an idle connection holds has to stay small, whatever its last head was like.
+        if fields.spans.capacity() <= SPARE_SPANS {
+            self.spare = fields.spans;
+        }
     }
 
     fn advance(&mut self, role: Role, event: EventKind) -> Result<(), LocalError> {

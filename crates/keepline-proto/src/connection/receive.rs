@@ -10,7 +10,7 @@ use crate::framing::{Asked, request_framing, response_framing};
 use crate::persistence::{NotPersistent, Persistence, persistence};
 use crate::scan::{Found, Scan, Section};
 use crate::state::{EventKind, Role, State};
-use crate::{Fields, ObsFold, RemoteError, ResponseHead, parse};
+use crate::{Fields, Framing, ObsFold, RemoteError, ResponseHead, parse};
 
 /// What arrives.
 impl Connection {
@@ -41,7 +41,10 @@ impl Connection {
         outcome.inspect_err(|&error| self.fail(error))
     }
 
-    /// The peer closed its direction; `buffer` holds what has not been received yet.
+    /// The peer closed its direction, and [`receive`](Self::receive) has answered
+    /// [`Received::NeedMore`]; `buffer` holds the incomplete rest. Called too early, while bytes
+    /// in the buffer still give events (now, or in the next exchange), it changes nothing and
+    /// answers [`Received::Paused`].
     ///
     /// # Errors
     /// The peer closed inside a message, or owed one.
@@ -49,9 +52,12 @@ impl Connection {
         if let Some(error) = self.failed {
             return Err(error);
         }
+        if self.has_unread(buffer) {
+            return Ok(Received::Paused);
+        }
         let outcome = match self.peer_state() {
             State::SendBody => self.reader.finish().and_then(|()| self.received_end(None)),
-            State::Idle if !buffer.is_empty() => self.incomplete_head(buffer),
+            State::Idle if self.is_in_head(buffer.len()) => self.incomplete_head(buffer),
             State::SendResponse => self.incomplete_head(buffer),
             State::Switched => Ok(Received::Switched),
             State::Idle | State::Done | State::MustClose | State::Closed | State::MightSwitch => {
@@ -62,6 +68,16 @@ impl Connection {
             State::Error => Ok(Received::Closed),
         };
         outcome.inspect_err(|&error| self.fail(error))
+    }
+
+    /// The buffer has bytes that a message will be made of, and that nobody has looked at.
+    fn has_unread(&self, buffer: &BytesMut) -> bool {
+        match self.peer_state() {
+            State::Idle | State::SendResponse => self.scan.has_unseen(buffer.len()),
+            State::SendBody => self.reader.has_unseen(buffer.len()),
+            State::Done | State::MightSwitch => self.role == Role::Server && !buffer.is_empty(),
+            State::MustClose | State::Closed | State::Switched | State::Error => false,
+        }
     }
 
     fn incomplete_head(&self, buffer: &BytesMut) -> Result<Received, RemoteError> {
@@ -85,6 +101,9 @@ impl Connection {
         let facts = head.fields.facts;
         let framing = request_framing(head.version, &facts)?;
         let asked = Asked::from(&head.method);
+        if asked == Asked::Connect && !matches!(framing, Framing::Empty | Framing::Length(0)) {
+            return Err(RemoteError::ContentInConnect);
+        }
         self.peer_version = head.version;
         self.keep_alive_asked = head.version < Version::HTTP_11 && facts.connection.keep_alive();
         self.note_persistence(persistence(head.version, facts.connection, framing));
@@ -103,6 +122,7 @@ impl Connection {
         if !buffer
             .iter()
             .zip(b"HTTP/1.")
+            .take(self.head_limit())
             .all(|(byte, expected)| byte == expected)
         {
             return Err(RemoteError::InvalidStatusLine);
@@ -129,6 +149,7 @@ impl Connection {
         self.peer_version = head.version;
         self.note_persistence(persistence(head.version, facts.connection, framing));
         if asked == Asked::Connect {
+            self.is_last_response = true;
             self.close_after(NotPersistent::Connect);
         }
         self.switch_asked = None;
@@ -159,7 +180,7 @@ impl Connection {
         let limits = &self.config.limits;
         let is_request = self.role == Role::Server;
         let section = Section {
-            limit: limits.head.saturating_sub(self.interim_bytes),
+            limit: self.head_limit(),
             too_large: RemoteError::HeadTooLarge,
             first_line_too_long: if is_request {
                 RemoteError::RequestLineTooLong
@@ -186,6 +207,11 @@ impl Connection {
         Ok(Some(block.freeze()))
     }
 
+    /// What is left of the limit after interim heads.
+    fn head_limit(&self) -> usize {
+        self.config.limits.head.saturating_sub(self.interim_bytes)
+    }
+
     fn receive_body(&mut self, buffer: &mut BytesMut) -> Result<Received, RemoteError> {
         match self.reader.decode(buffer, &self.config.limits)? {
             Decoded::NeedMore => Ok(Received::NeedMore),
@@ -199,8 +225,9 @@ impl Connection {
         if self.role == Role::Client {
             self.unanswered.pop_front();
             self.interim_bytes = 0;
-            // Pipelined: the next response is owed already.
-            if !self.unanswered.is_empty() && self.closing.is_none() {
+            // Pipelined: the next response is owed already. That we said "close" with a later
+            // request does not change that; that the server said it with this response does.
+            if !self.unanswered.is_empty() && !self.is_last_response {
                 self.states.server = State::SendResponse;
             }
         }
@@ -209,6 +236,7 @@ impl Connection {
 
     fn note_persistence(&mut self, persistence: Persistence) {
         if let Persistence::Close(reason) = persistence {
+            self.is_last_response = true;
             self.close_after(reason);
         }
     }

@@ -33,17 +33,27 @@ impl Connection {
         });
         let (facts, outgoing) = written.inspect_err(|_| out.truncate(start))?;
         let asked = Asked::from(line.method);
+        let upgrades = facts.upgrade && facts.connection.upgrade();
+        if !self.unanswered.is_empty() && (upgrades || asked == Asked::Connect) {
+            // Which of the answers switches would be anyone's guess.
+            out.truncate(start);
+            return Err(self.not_now(EventKind::Request));
+        }
+        self.note_switch(asked, upgrades);
+        self.unanswered.push_back(asked);
+        self.writer = outgoing.writer;
+        self.advance(Role::Client, EventKind::Request)?;
+        if self.states.server == State::Done {
+            // The client had gone on before the last answer was complete.
+            self.states.server = State::Idle;
+        }
+        if self.states.server == State::Idle {
+            self.advance(Role::Server, EventKind::RequestSeen)?;
+        }
         if facts.connection.close() {
             self.close_after(NotPersistent::LocalAskedClose);
         }
         encode::end_head(outgoing.line, self.connection_line(&facts), out);
-        self.note_switch(asked, facts.upgrade && facts.connection.upgrade());
-        self.unanswered.push_back(asked);
-        self.writer = outgoing.writer;
-        self.advance(Role::Client, EventKind::Request)?;
-        if self.states.server == State::Idle {
-            self.advance(Role::Server, EventKind::RequestSeen)?;
-        }
         Ok(())
     }
 
@@ -86,19 +96,30 @@ impl Connection {
     ) -> Result<(), LocalError> {
         let event = self.response_event(status)?;
         self.check(event)?;
+        // "The client can't change the protocol it is sending in the middle of a message" (RFC 9110
+        // §7.8): until the request is complete, the server does not switch either.
+        if event == EventKind::Switch && self.states.client != State::MightSwitch {
+            return Err(self.not_now(event));
+        }
         let start = out.len();
         let asked = self.unanswered.front().copied().unwrap_or(Asked::Other);
         let chunked_understood = self.peer_version >= Version::HTTP_11;
         encode::write_status_line(status, out);
         let facts = encode::write_fields(fields, out);
         if event == EventKind::Switch {
+            if status == StatusCode::SWITCHING_PROTOCOLS && !facts.upgrade {
+                out.truncate(start);
+                return Err(LocalError::MissingUpgrade);
+            }
             self.close_after(NotPersistent::Switched);
             encode::end_head(FramingLine::None, ConnectionLine::None, out);
             return self.advance(Role::Server, EventKind::Switch);
         }
         let outgoing = encode::response_outgoing(asked, status, chunked_understood, &facts, body)
             .inspect_err(|_| out.truncate(start))?;
-        if facts.connection.close() {
+        if facts.connection.close() || self.states.server == State::Idle {
+            // An answer to a request that was not received (whole) is the last: the client would
+            // take a further one for the answer to its next request.
             self.close_after(NotPersistent::LocalAskedClose);
         }
         if matches!(outgoing.writer, BodyWriter::UntilClose) {
@@ -136,9 +157,10 @@ impl Connection {
         self.writer.finish()?;
         match self.writer {
             BodyWriter::Chunked => encode::write_last_chunk(trailers, out)?,
-            // A response to HEAD has no trailer section, yet its handler need not know that.
-            BodyWriter::Suppressed => {}
-            BodyWriter::Length { .. } | BodyWriter::UntilClose => {
+            // A response to HEAD has no trailer section, and HTTP/1.0 knows none; yet a handler
+            // need not know that it answers such a request.
+            BodyWriter::Suppressed | BodyWriter::UntilClose => {}
+            BodyWriter::Length { .. } => {
                 if trailers.is_some_and(|trailers| !trailers.is_empty()) {
                     return Err(LocalError::TrailersNotAllowed);
                 }
@@ -177,11 +199,18 @@ impl Connection {
         }
     }
 
+    const fn not_now(&self, event: EventKind) -> LocalError {
+        LocalError::NotNow {
+            state: self.state(),
+            event,
+        }
+    }
+
     fn check(&self, event: EventKind) -> Result<(), LocalError> {
         let state = self.state();
         match state::next(self.role, state, event) {
             Some(_) => Ok(()),
-            None => Err(LocalError::NotNow { state, event }),
+            None => Err(self.not_now(event)),
         }
     }
 }

@@ -2,4 +2,5 @@
 
 mod stream;
 
+pub(crate) use stream::Arrived;
 pub use stream::{PeerAddr, Stream};

@@ -37,6 +37,20 @@ pub(crate) enum Plain {
     Gone,
 }
 
+/// What has arrived on a stream where nothing was to come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Arrived {
+    /// The end.
+    Fin,
+    /// A reset, or another failure.
+    Error,
+    /// A response 408 (Request Timeout): how some servers announce that they close an idle
+    /// connection (RFC 9110 §15.5.9).
+    RequestTimeout,
+    /// Anything else.
+    Bytes,
+}
+
 /// Where the other end of a stream is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -154,29 +168,58 @@ impl Stream {
     }
 
     /// Looks whether anything at all has arrived on an idle stream: `Pending` is what a healthy
-    /// one answers. One byte is read, which is enough: whatever it is, the stream is not reused.
-    pub(crate) fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<u8>>> {
-        let mut byte = [0];
-        let mut read = ReadBuf::new(&mut byte);
+    /// one answers. A few bytes are read, enough to tell what they are: the stream is not reused.
+    pub(crate) fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<Arrived> {
+        let mut bytes = [0; 12];
+        let mut read = ReadBuf::new(&mut bytes);
         let polled = match &mut self.0 {
             Kind::Plain(plain) => Pin::new(plain).poll_read(cx, &mut read),
             #[cfg(feature = "tls")]
             Kind::Tls(tls) => Pin::new(tls).poll_read(cx, &mut read),
         };
-        polled.map(|outcome| outcome.map(|()| read.filled().first().copied()))
+        polled.map(|outcome| match (outcome, read.filled()) {
+            (Err(_), _) => Arrived::Error,
+            (Ok(()), []) => Arrived::Fin,
+            (
+                Ok(()),
+                [
+                    b'H',
+                    b'T',
+                    b'T',
+                    b'P',
+                    b'/',
+                    b'1',
+                    b'.',
+                    _,
+                    b' ',
+                    b'4',
+                    b'0',
+                    b'8',
+                ],
+            ) => Arrived::RequestTimeout,
+            (Ok(()), _) => Arrived::Bytes,
+        })
     }
 
     /// Asks the kernel, not the runtime's memory of it, whether anything has arrived on an idle
-    /// stream. `true` where it has, or the answer is unknowable.
-    pub(crate) fn peek_arrived(&self) -> bool {
+    /// stream: one system call.
+    pub(crate) fn peek(&self) -> Option<Arrived> {
         let mut byte = [std::mem::MaybeUninit::uninit()];
         let peeked = match self.plain() {
             Plain::Tcp(tcp) => socket2::SockRef::from(tcp).peek(&mut byte),
             Plain::Unix(unix) => socket2::SockRef::from(unix).peek(&mut byte),
-            Plain::Other(_) => return false,
-            Plain::Gone => return true,
+            Plain::Other(_) => return None,
+            Plain::Gone => return Some(Arrived::Error),
         };
-        !matches!(peeked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+        match peeked {
+            Ok(0) => Some(Arrived::Fin),
+            // In TLS these may be an alert before the FIN, or a ticket; the first is likelier
+            // after a pause.
+            Ok(_) if self.is_tls() => Some(Arrived::Fin),
+            Ok(_) => Some(Arrived::Bytes),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+            Err(_) => Some(Arrived::Error),
+        }
     }
 
     /// Writes some of `slices`.

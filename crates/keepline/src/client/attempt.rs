@@ -1,0 +1,235 @@
+//! A typed request, from the attempt to send it to the head of its response.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use http::request::Parts;
+use http::{HeaderMap, Method, Request, Response, header};
+use keepline_proto::{BodyLength, Field, RequestLine, ResponseHead};
+
+use super::exchange::{Exchange, Head};
+use super::key::Key;
+use super::response::ResponseBody;
+use super::retry::{self, Decision, Failure, MOST_ATTEMPTS};
+use super::upload::Upload;
+use super::{Shared, acquire, acquire_new};
+use crate::error::{Error, ErrorKind};
+use crate::{Body, CloseReason, ConnectionInfo};
+
+/// Sends a request, again if its connection had died.
+pub(super) async fn send(
+    shared: &Arc<Shared>,
+    request: Request<Body>,
+) -> Result<Response<Body>, Error> {
+    let (parts, body) = request.into_parts();
+    let key = Key::of(&parts.uri)?;
+    if parts.method == Method::CONNECT {
+        return Err(invalid(
+            "CONNECT opens a tunnel, which a Transport does not offer",
+        ));
+    }
+    let is_idempotent = retry::is_idempotent(&parts.method, &parts.headers);
+    let mut body = body;
+    let mut attempts = 0;
+    let mut wants_new = false;
+    loop {
+        attempts += 1;
+        let mut lease = if wants_new || attempts == MOST_ATTEMPTS {
+            acquire_new(shared, &key).await?
+        } else {
+            acquire(shared, &key, is_idempotent && body.replay().is_some()).await?
+        };
+        lease.retries = attempts - 1;
+        let replay = body.replay();
+        let was_reused = lease.is_reused();
+        let failed = match attempt(Exchange::new(lease), &parts, body).await {
+            Ok(response) => return Ok(response),
+            Err(failed) => failed,
+        };
+        let replay = replay.or(failed.untouched);
+        let (written, read) = failed
+            .info
+            .as_ref()
+            .map_or((0, 0), |x| (x.bytes_written, x.bytes_read));
+        let decision = retry::decide(&Failure {
+            is_on: shared.settings.is_retry_on,
+            attempts,
+            is_loss: failed.error.is_closed_early(),
+            was_reused,
+            written,
+            read,
+            is_idempotent,
+            is_replayable: replay.is_some(),
+        });
+        tracing::debug!(?decision, error = %failed.error, "exchange failed");
+        match (decision.is_retry(), replay) {
+            (true, Some(replay)) => body = replay,
+            _ => return Err(failed.error),
+        }
+        shared.pool.note_retry();
+        wants_new = decision == Decision::Idempotent;
+    }
+}
+
+/// An attempt that failed, and what a retry has to know of it.
+struct Failed {
+    error: Error,
+    info: Option<ConnectionInfo>,
+    /// The body, if nobody has polled it.
+    untouched: Option<Body>,
+}
+
+/// Sends the request on one connection and waits for the head of the response.
+async fn attempt(
+    mut exchange: Exchange,
+    parts: &Parts,
+    body: Body,
+) -> Result<Response<Body>, Failed> {
+    let body = body.made();
+    if let Err(error) = send_head(&mut exchange, parts, body.length()) {
+        // Nothing was sent: the connection is as good as before.
+        exchange.close(CloseReason::RequestUnsent);
+        return Err(Failed {
+            error,
+            info: None,
+            untouched: None,
+        });
+    }
+    let mut upload = Upload::new(body);
+    let head = poll_fn(|cx| poll_head(&mut exchange, &mut upload, cx)).await;
+    let info = exchange.connection();
+    match head {
+        Ok(head) => respond(exchange, upload, head, info).await,
+        Err(error) => {
+            exchange.fail(&error);
+            Err(Failed {
+                error,
+                info: Some(info),
+                untouched: upload.into_untouched(),
+            })
+        }
+    }
+}
+
+/// Moves the request out and waits for the response.
+fn poll_head(
+    exchange: &mut Exchange,
+    upload: &mut Upload,
+    cx: &mut Context<'_>,
+) -> Poll<Result<ResponseOrSwitch, Error>> {
+    if let Poll::Ready(Err(error)) = upload.poll(exchange, cx) {
+        let info = exchange.connection();
+        return Poll::Ready(Err(error.on(info)));
+    }
+    loop {
+        match exchange.poll_head(cx) {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Ok(Head::Interim(_))) => {}
+            Poll::Ready(Ok(Head::Final(head))) => {
+                return Poll::Ready(Ok(ResponseOrSwitch {
+                    head,
+                    is_switch: false,
+                }));
+            }
+            Poll::Ready(Ok(Head::Switched(head))) => {
+                return Poll::Ready(Ok(ResponseOrSwitch {
+                    head,
+                    is_switch: true,
+                }));
+            }
+            Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+        }
+    }
+}
+
+struct ResponseOrSwitch {
+    head: ResponseHead,
+    is_switch: bool,
+}
+
+/// Makes the typed response. If its content has all arrived, the connection is given back here.
+async fn respond(
+    mut exchange: Exchange,
+    upload: Upload,
+    response: ResponseOrSwitch,
+    info: ConnectionInfo,
+) -> Result<Response<Body>, Failed> {
+    let ResponseOrSwitch { head, is_switch } = response;
+    let headers = match head.fields().to_header_map() {
+        Ok(headers) => headers,
+        Err(error) => {
+            let error = Error::from(error).on(info.clone());
+            exchange.fail(&error);
+            return Err(Failed {
+                error,
+                info: Some(info),
+                untouched: None,
+            });
+        }
+    };
+    let is_over = exchange.is_request_over();
+    let body = if is_switch {
+        exchange.close(CloseReason::Upgraded);
+        Body::empty()
+    } else if let Some(body) = is_over.then(|| whole_body(&mut exchange)).flatten() {
+        exchange.end();
+        body
+    } else {
+        Body::stream(ResponseBody::new(exchange, (!is_over).then_some(upload)))
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() = head.status();
+    *response.version_mut() = head.version();
+    *response.headers_mut() = headers;
+    response.extensions_mut().insert(info);
+    Ok(response)
+}
+
+/// The content of the response, if it has all arrived and its connection need not be kept from
+/// the pool until the reader has seen its end.
+fn whole_body(exchange: &mut Exchange) -> Option<Body> {
+    let is_empty = exchange.remaining() == Some(0);
+    let may_take = exchange.is_rest_here() && exchange.shared().settings.drain.is_on();
+    if !is_empty && !may_take {
+        return None;
+    }
+    let mut nobody = Context::from_waker(std::task::Waker::noop());
+    let mut body = Body::empty();
+    loop {
+        match exchange.poll_piece(&mut nobody) {
+            // It is all in one buffer, so it is one piece.
+            Poll::Ready(Ok(Some(piece))) => body = piece.into(),
+            Poll::Ready(Ok(None)) => return Some(body),
+            Poll::Ready(Err(_)) | Poll::Pending => return None,
+        }
+    }
+}
+
+fn send_head(exchange: &mut Exchange, parts: &Parts, length: BodyLength) -> Result<(), Error> {
+    let target = parts
+        .uri
+        .path_and_query()
+        .map_or("/", |target| target.as_str());
+    let target = if target.is_empty() { "/" } else { target };
+    let line = RequestLine {
+        method: &parts.method,
+        target: target.as_bytes(),
+    };
+    let authority = parts
+        .uri
+        .authority()
+        .map_or("", |authority| authority.as_str());
+    let host = Field::new(b"host", authority.as_bytes())?;
+    let own_host = (!parts.headers.contains_key(header::HOST)).then_some(host);
+    let fields = own_host.into_iter().chain(fields(&parts.headers));
+    exchange.send_head(line, fields, length)
+}
+
+fn fields(headers: &HeaderMap) -> impl Iterator<Item = Field<'_>> {
+    headers.iter().map(Field::from)
+}
+
+fn invalid(message: &'static str) -> Error {
+    Error::caused(ErrorKind::InvalidRequest, message)
+}

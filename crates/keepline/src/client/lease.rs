@@ -1,0 +1,292 @@
+//! A connection of the pool, and the lease that one exchange has on it.
+//!
+//! Invariant: a lease ends in exactly one way: the connection is given back, or closed with a
+//! reason. Dropping a lease closes the connection; what was on its way is not known any more.
+
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Shared;
+use super::reuse::{Ending, ending};
+use crate::driver::Driver;
+use crate::info::{ConnectionInfo, Timings};
+use crate::net::{Arrived, PeerAddr};
+use crate::pool::{self, KeySlot, Watch};
+use crate::{CloseReason, OpenReason};
+
+/// Idle for longer than this, the kernel is asked before the connection is used.
+const PEEK_AFTER: Duration = Duration::from_secs(1);
+
+/// A connection with all that belongs to it.
+#[derive(Debug)]
+pub(crate) struct Pooled {
+    pub(crate) driver: Driver,
+    pub(crate) id: u64,
+    pub(crate) opened_at: Instant,
+    pub(crate) open_reason: OpenReason,
+    pub(crate) peer: PeerAddr,
+    /// How long its opening took.
+    pub(crate) dial: Timings,
+    /// Exchanges that it has carried to their end.
+    pub(crate) exchanges: u64,
+    pub(crate) watch: Arc<Watch>,
+}
+
+impl pool::Entry for Box<Pooled> {
+    fn served(&self) -> bool {
+        self.exchanges > 0
+    }
+
+    fn id(&self) -> u64 {
+        self.id
+    }
+}
+
+impl pool::Connection for Box<Pooled> {
+    fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
+        Pooled::poll_idle(self, cx)
+    }
+
+    fn watch(&self) -> &Arc<Watch> {
+        &self.watch
+    }
+}
+
+/// Why a connection is lost on which something arrived while it was idle. Whatever it is, it is
+/// never parsed as the answer to the next request.
+const fn lost_while_idle(arrived: Arrived) -> CloseReason {
+    match arrived {
+        Arrived::Fin | Arrived::Error => CloseReason::PeerClosed,
+        Arrived::RequestTimeout => CloseReason::PeerAskedClose,
+        Arrived::Bytes => CloseReason::UnsolicitedBytes,
+    }
+}
+
+impl Pooled {
+    fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
+        self.driver.stream.poll_idle(cx).map(lost_while_idle)
+    }
+
+    /// Makes sure that the connection can be used from the runtime that this is called in, and that
+    /// nothing has arrived on it.
+    ///
+    /// Without a hint from the runtime this makes no system call, unless the request could not be
+    /// sent twice or the connection has been idle for more than a second: then the kernel is asked.
+    pub(crate) fn revive(
+        &mut self,
+        shared: &Shared,
+        idle_for: Duration,
+        is_replayable: bool,
+    ) -> Result<(), CloseReason> {
+        if self.watch.reaper().is_gone() {
+            return Err(CloseReason::Shutdown);
+        }
+        let here = tokio::runtime::Handle::current().id();
+        if self.watch.reaper().runtime().id() != here {
+            self.driver
+                .stream
+                .register_here()
+                .map_err(|_| CloseReason::IoError)?;
+            self.watch = Watch::new(self.id, shared.pool.reaper_here());
+        }
+        let mut nobody = Context::from_waker(Waker::noop());
+        if let Poll::Ready(reason) = self.poll_idle(&mut nobody) {
+            return Err(reason);
+        }
+        let is_costly = !is_replayable || idle_for > PEEK_AFTER;
+        let arrived = if is_costly {
+            self.driver.stream.peek()
+        } else {
+            None
+        };
+        arrived.map_or(Ok(()), |arrived| Err(lost_while_idle(arrived)))
+    }
+}
+
+/// The right to use one connection for one exchange.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    /// `None` once the lease has ended.
+    connection: Option<Box<Pooled>>,
+    slot: KeySlot,
+    shared: Arc<Shared>,
+    pub(crate) idle_for: Option<Duration>,
+    pub(crate) acquired_at: Instant,
+    pub(crate) waited: Duration,
+    pub(crate) first_byte: Option<Duration>,
+    pub(crate) retries: u32,
+}
+
+impl Lease {
+    /// A lease on a connection that the pool has handed out.
+    pub(crate) fn new(
+        connection: Box<Pooled>,
+        slot: KeySlot,
+        shared: Arc<Shared>,
+        asked_at: Instant,
+    ) -> Self {
+        let now = Instant::now();
+        let mut lease = Self {
+            connection: Some(connection),
+            slot,
+            shared,
+            idle_for: None,
+            acquired_at: now,
+            waited: now.saturating_duration_since(asked_at),
+            first_byte: None,
+            retries: 0,
+        };
+        lease.connection_mut().driver.reset_counters();
+        lease
+    }
+
+    /// The connection.
+    pub(crate) fn connection(&self) -> &Pooled {
+        self.connection
+            .as_ref()
+            .expect("a lease holds its connection until it ends")
+    }
+
+    fn connection_mut(&mut self) -> &mut Pooled {
+        self.connection
+            .as_mut()
+            .expect("a lease holds its connection until it ends")
+    }
+
+    /// Makes sure that the connection can be used here and now; otherwise why not.
+    pub(crate) fn revive(
+        &mut self,
+        idle_for: Duration,
+        is_replayable: bool,
+    ) -> Result<(), CloseReason> {
+        let shared = Arc::clone(&self.shared);
+        self.connection_mut()
+            .revive(&shared, idle_for, is_replayable)
+    }
+
+    /// The driver of the connection.
+    pub(crate) fn driver(&mut self) -> &mut Driver {
+        &mut self.connection_mut().driver
+    }
+
+    /// What belongs to the Transport.
+    pub(crate) const fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// It has carried an exchange before this one.
+    pub(crate) fn is_reused(&self) -> bool {
+        self.connection().exchanges > 0
+    }
+
+    /// What there is to tell about the connection and this exchange, now.
+    pub(crate) fn info(&self) -> ConnectionInfo {
+        let connection = self.connection();
+        let dial = if connection.exchanges == 0 {
+            connection.dial
+        } else {
+            Timings::default()
+        };
+        ConnectionInfo {
+            id: connection.id,
+            reused: connection.exchanges > 0,
+            idle_for: self.idle_for,
+            age: self
+                .acquired_at
+                .saturating_duration_since(connection.opened_at),
+            exchange_number: connection.exchanges + 1,
+            open_reason: connection.open_reason,
+            peer: connection.peer,
+            retries: self.retries,
+            bytes_written: connection.driver.bytes_written(),
+            bytes_read: connection.driver.bytes_read(),
+            timings: Timings {
+                wait: self.waited,
+                first_byte: self.first_byte,
+                ..dial
+            },
+        }
+    }
+
+    /// Ends the lease after an exchange: the connection is given back if it can carry another
+    /// one, else closed for the reason why it cannot.
+    pub(crate) fn end(mut self) {
+        let Some(mut connection) = self.connection.take() else {
+            return;
+        };
+        let driver = &connection.driver;
+        let decision = ending(&Ending {
+            is_over: driver.proto.is_exchange_over(),
+            persistence: driver.proto.persistence(),
+            buffered: driver.buffered(),
+            has_unsent: driver.has_output(),
+            is_eof: driver.is_eof(),
+            is_runtime_gone: connection.watch.reaper().is_gone(),
+        });
+        let reason = match decision {
+            Ok(()) => {
+                connection.exchanges += 1;
+                match connection.driver.proto.next_exchange() {
+                    Ok(()) => connection.settle_down(),
+                    Err(_) => Some(CloseReason::ProtocolError),
+                }
+            }
+            Err(reason) => Some(reason),
+        };
+        match reason {
+            None => self.shared.pool.give(self.slot, connection),
+            Some(reason) => self.shared.pool.close(self.slot, connection, reason),
+        }
+    }
+
+    /// Ends the lease by closing the connection.
+    pub(crate) fn close(mut self, reason: CloseReason) {
+        if let Some(connection) = self.connection.take() {
+            self.shared.pool.close(self.slot, connection, reason);
+        }
+    }
+
+    /// Ends the lease before anything was sent: it counts as never acquired.
+    pub(crate) fn close_unused(mut self, reason: CloseReason) {
+        if let Some(connection) = self.connection.take() {
+            self.shared.pool.close_unused(self.slot, connection, reason);
+        }
+    }
+
+    /// Tells the pool that the rest of a body is being read, so that the next request of this key
+    /// may wait for it instead of dialling.
+    pub(crate) fn drain_started(&self) {
+        self.shared.pool.drain_started(self.slot);
+    }
+
+    /// Tells the pool that this has ended.
+    pub(crate) fn drain_ended(&self) {
+        self.shared.pool.drain_ended(self.slot);
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            self.shared
+                .pool
+                .close(self.slot, connection, CloseReason::Cancelled);
+        }
+    }
+}
+
+impl Pooled {
+    /// Becomes idle: holds no buffer, and is watched. The reason why it cannot, if something has
+    /// arrived already.
+    fn settle_down(&mut self) -> Option<CloseReason> {
+        self.driver.release_buffers();
+        let waker = Waker::from(Arc::clone(&self.watch));
+        match self.poll_idle(&mut Context::from_waker(&waker)) {
+            Poll::Pending => None,
+            Poll::Ready(reason) => Some(reason),
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! The client: a [`Transport`] with a pool of connections.
+//!
+//! A Transport carries out single exchanges. It follows no redirects and keeps no cookies; it is
+//! Go's `http.Transport`, not its `http.Client`. There is no task for an exchange: the future of
+//! the request drives the connection, then the body of the response does, and the end of the body
+//! gives the connection back before the reader sees it.
+//!
+//! - `key`: what makes two connections interchangeable;
+//! - `dial`: opens connections, each dial in a task of its own;
+//! - `lease`: a connection of the pool in the hands of one exchange;
+//! - [`Exchange`]: the raw layer, heads with spans and content as bytes;
+//! - `attempt`, `upload`, `response`: the typed layer on it;
+//! - `reuse`, `retry`: the decisions, as pure functions.
+
+mod attempt;
+mod builder;
+mod dial;
+mod exchange;
+mod key;
+mod lease;
+mod response;
+mod retry;
+mod reuse;
+mod upload;
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{Request, Response, Uri};
+use tokio::time::{Instant, timeout};
+
+pub use builder::TransportBuilder;
+pub use exchange::{Exchange, Head};
+
+use self::builder::Settings;
+use self::key::Key;
+use self::lease::{Lease, Pooled};
+use crate::error::{BoxError, Error};
+use crate::pool::{Acquired, Limits, Pool, Stats, Supply, Waiter};
+#[cfg(feature = "tls")]
+use crate::tls::ClientTls;
+use crate::{Body, CloseReason};
+
+/// What all clones of a Transport share.
+pub(crate) struct Shared {
+    pub(crate) pool: Pool<Key, Box<Pooled>>,
+    pub(crate) settings: Settings,
+    /// Number of the next connection.
+    pub(crate) next_id: AtomicU64,
+    /// Made at the first https request if none was given: loading the system's roots takes time.
+    #[cfg(feature = "tls")]
+    tls: std::sync::OnceLock<ClientTls>,
+}
+
+impl Shared {
+    #[cfg(feature = "tls")]
+    pub(crate) fn tls(&self) -> Result<ClientTls, Error> {
+        if let Some(tls) = self.tls.get() {
+            return Ok(tls.clone());
+        }
+        let tls = ClientTls::builder().build()?;
+        Ok(self.tls.get_or_init(|| tls).clone())
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Carries out HTTP exchanges over connections that it keeps. Cheap to clone; all clones share
+/// their connections.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), keepline::Error> {
+/// use keepline::{Body, Transport};
+///
+/// let transport = Transport::builder().build()?;
+/// for _ in 0..3 {
+///     let request = http::Request::get("http://example.com/").body(Body::empty()).unwrap();
+///     let response = transport.send(request).await?;
+///     let info = response.extensions().get::<keepline::ConnectionInfo>().unwrap();
+///     println!("connection {}, reused: {}", info.id, info.reused);
+///     response.into_body().bytes(1 << 20).await?; // read to the end: the connection stays
+/// }
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Transport {
+    shared: Arc<Shared>,
+}
+
+impl Default for Transport {
+    /// The defaults of [`TransportBuilder`].
+    fn default() -> Self {
+        Self::from_parts(
+            Limits::default(),
+            Settings::default(),
+            #[cfg(feature = "tls")]
+            None,
+        )
+    }
+}
+
+impl Transport {
+    /// A Transport with other settings than the default ones.
+    pub fn builder() -> TransportBuilder {
+        TransportBuilder::default()
+    }
+
+    fn from_parts(
+        limits: Limits,
+        settings: Settings,
+        #[cfg(feature = "tls")] tls: Option<ClientTls>,
+    ) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                pool: Pool::new(limits),
+                settings,
+                next_id: AtomicU64::new(1),
+                #[cfg(feature = "tls")]
+                tls: tls.map_or_else(std::sync::OnceLock::new, std::sync::OnceLock::from),
+            }),
+        }
+    }
+
+    /// Sends a request and answers with the head of its response, whose body follows as it is
+    /// read. The response carries its [`ConnectionInfo`](crate::ConnectionInfo) as an extension.
+    ///
+    /// Cancel-safe: dropping the future closes the connection it had (`cancelled`), gives up a
+    /// place in the queue, and leaves a dial to others.
+    ///
+    /// # Errors
+    /// The request is not valid, no connection could be made, or the exchange failed before the
+    /// head of the response; [`Error`] tells which, whose fault, and on which connection.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime with I/O and time enabled.
+    pub async fn send(&self, request: Request<Body>) -> Result<Response<Body>, Error> {
+        attempt::send(&self.shared, request).await
+    }
+
+    /// A connection to the origin of `uri`, for one exchange on the raw layer. It may be a reused
+    /// one; the exchange is not retried.
+    ///
+    /// # Errors
+    /// The URI is not one of http or https, or no connection could be made.
+    pub async fn exchange(&self, uri: &Uri) -> Result<Exchange, Error> {
+        let key = Key::of(uri)?;
+        Ok(Exchange::new(acquire(&self.shared, &key, false).await?))
+    }
+
+    /// What has been counted since the Transport was built.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.shared.pool.stats()
+    }
+
+    /// Closes all connections that are idle now (Go: `CloseIdleConnections`). Those in use are
+    /// kept when they come back.
+    pub fn close_idle(&self) {
+        self.shared.pool.close_idle(CloseReason::Shutdown);
+    }
+
+    /// Closes all idle connections, fails what waits for one, and keeps none from now on. Ready
+    /// when the last connection is closed: bodies that are still being read are waited for.
+    pub async fn shutdown(&self) {
+        self.shared.pool.shut_down().await;
+    }
+}
+
+impl<B> tower_service::Service<Request<B>> for Transport
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response<Body>;
+    type Error = Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Error>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        // Limits are per key, which only the request tells.
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let shared = Arc::clone(&self.shared);
+        Box::pin(async move { attempt::send(&shared, request.map(Body::new)).await })
+    }
+}
+
+/// A connection for `key`: the newest idle one that is alive, else the first that comes back or is
+/// opened. `is_replayable`: the request can be sent again if the connection turns out dead.
+async fn acquire(shared: &Arc<Shared>, key: &Key, is_replayable: bool) -> Result<Lease, Error> {
+    let asked_at = Instant::now();
+    loop {
+        // Each turn takes a dead connection out of the pool, so there are at most as many.
+        let (slot, connection, idle_for) = match shared.pool.checkout(key)? {
+            Acquired::Idle {
+                slot,
+                connection,
+                idle_for,
+            } => (slot, connection, Some(idle_for)),
+            Acquired::Wait(waiter) => {
+                let slot = waiter.slot;
+                (slot, wait(shared, key, waiter).await?, None)
+            }
+        };
+        let mut lease = Lease::new(connection, slot, Arc::clone(shared), asked_at);
+        lease.idle_for = idle_for.filter(|_| lease.is_reused());
+        match lease.revive(idle_for.unwrap_or_default(), is_replayable) {
+            Ok(()) => return Ok(lease),
+            Err(reason) => lease.close_unused(reason),
+        }
+    }
+}
+
+/// A newly dialled connection for `key`, whatever the pool has.
+async fn acquire_new(shared: &Arc<Shared>, key: &Key) -> Result<Lease, Error> {
+    let asked_at = Instant::now();
+    let (slot, connection) = dial::own(shared, key).await?;
+    Ok(Lease::new(connection, slot, Arc::clone(shared), asked_at))
+}
+
+/// Waits for a connection, and sees to it that one comes.
+async fn wait(
+    shared: &Arc<Shared>,
+    key: &Key,
+    mut waiter: Waiter<Key, Box<Pooled>>,
+) -> Result<Box<Pooled>, Error> {
+    let dial = |waiter: &Waiter<Key, Box<Pooled>>, reason| {
+        dial::spawn(
+            Arc::clone(shared),
+            key.clone(),
+            waiter.slot,
+            waiter.id,
+            reason,
+        );
+    };
+    match waiter.supply {
+        Supply::Dial(reason) => dial(&waiter, reason),
+        Supply::DialsInProgress => {}
+        Supply::Draining => match timeout(shared.settings.drain.time, &mut waiter).await {
+            Ok(delivered) => return delivered,
+            Err(_) => {
+                if let Some(reason) = waiter.give_up_on_drain() {
+                    dial(&waiter, reason);
+                }
+            }
+        },
+    }
+    waiter.await
+}

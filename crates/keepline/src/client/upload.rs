@@ -1,0 +1,78 @@
+//! Moves a request's body into its exchange.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use http::HeaderMap;
+use http_body::Body as _;
+
+use super::exchange::Exchange;
+use crate::Body;
+use crate::error::{Error, ErrorKind};
+
+/// The body of a request that is being sent.
+#[derive(Debug)]
+pub(crate) struct Upload {
+    body: Option<Body>,
+    trailers: Option<HeaderMap>,
+    was_polled: bool,
+}
+
+impl Upload {
+    pub(crate) const fn new(body: Body) -> Self {
+        Self {
+            body: Some(body),
+            trailers: None,
+            was_polled: false,
+        }
+    }
+
+    /// Moves what can be moved. Ready when the request is written, or will never be.
+    ///
+    /// # Errors
+    /// The body itself failed, or does not keep its own length.
+    pub(crate) fn poll(
+        &mut self,
+        exchange: &mut Exchange,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Error>> {
+        while let Some(body) = &mut self.body {
+            if exchange.is_request_over() {
+                self.body = None;
+                break;
+            }
+            ready!(exchange.poll_ready(cx));
+            self.was_polled = true;
+            let Poll::Ready(frame) = Pin::new(body).poll_frame(cx) else {
+                // What there is leaves at once: the server sees the head while the body blocks.
+                let _ = exchange.poll_flush(cx);
+                return Poll::Pending;
+            };
+            match frame {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(piece) => exchange.send_piece(piece)?,
+                    Err(frame) => self.trailers = frame.into_trailers().ok(),
+                },
+                Some(Err(error)) => return Poll::Ready(Err(as_body_error(error))),
+                None => {
+                    ready!(exchange.poll_ready(cx));
+                    self.body = None;
+                    exchange.send_end(self.trailers.as_ref())?;
+                }
+            }
+        }
+        exchange.poll_flush(cx).map(Ok)
+    }
+
+    /// The body, if nobody has polled it: it can be sent again, whatever it is.
+    pub(crate) fn into_untouched(self) -> Option<Body> {
+        self.body.filter(|_| !self.was_polled)
+    }
+}
+
+fn as_body_error(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::Body => error,
+        _ => Error::caused(ErrorKind::Body, error),
+    }
+}

@@ -1,0 +1,100 @@
+//! Doubly linked lists whose links lie in the entries of a slab.
+//!
+//! An idle connection is in two orders at once (of its key, of the pool) and leaves both from the
+//! middle when it dies; a waiter leaves its queue from the middle when it is cancelled. With the
+//! links inside the entries all of that is O(1) and allocates nothing.
+//!
+//! Invariant: an entry is in a list exactly while the list's owner says so; the lists do not check
+//! it. No entry is ever freed here.
+
+use slab::Slab;
+
+/// Stands for "none" in links.
+const NIL: usize = usize::MAX;
+
+/// The neighbours of an entry in one list.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Links {
+    prev: usize,
+    next: usize,
+}
+
+impl Default for Links {
+    fn default() -> Self {
+        Self {
+            prev: NIL,
+            next: NIL,
+        }
+    }
+}
+
+/// An entry of a slab that can be in list number `L`.
+pub(super) trait Linked<const L: usize> {
+    fn links(&mut self) -> &mut Links;
+}
+
+/// A list of entries, oldest at the front.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct List<const L: usize> {
+    front: usize,
+    back: usize,
+    len: usize,
+}
+
+impl<const L: usize> Default for List<L> {
+    fn default() -> Self {
+        Self {
+            front: NIL,
+            back: NIL,
+            len: 0,
+        }
+    }
+}
+
+impl<const L: usize> List<L> {
+    pub(super) const fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(super) const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The oldest.
+    pub(super) fn front(&self) -> Option<usize> {
+        (self.front != NIL).then_some(self.front)
+    }
+
+    /// The newest.
+    pub(super) fn back(&self) -> Option<usize> {
+        (self.back != NIL).then_some(self.back)
+    }
+
+    /// Adds an entry as the newest.
+    pub(super) fn push_back<T: Linked<L>>(&mut self, slab: &mut Slab<T>, entry: usize) {
+        *slab[entry].links() = Links {
+            prev: self.back,
+            next: NIL,
+        };
+        match self.back {
+            NIL => self.front = entry,
+            back => slab[back].links().next = entry,
+        }
+        self.back = entry;
+        self.len += 1;
+    }
+
+    /// Takes an entry out, wherever it stands.
+    pub(super) fn remove<T: Linked<L>>(&mut self, slab: &mut Slab<T>, entry: usize) {
+        let Links { prev, next } = std::mem::take(slab[entry].links());
+        match prev {
+            NIL => self.front = next,
+            prev => slab[prev].links().next = next,
+        }
+        match next {
+            NIL => self.back = prev,
+            next => slab[next].links().prev = prev,
+        }
+        self.len -= 1;
+    }
+}

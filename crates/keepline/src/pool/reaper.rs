@@ -1,0 +1,202 @@
+//! Watches idle connections: one task for each pool and runtime, a waker for each connection.
+//!
+//! An idle connection has no task and no buffer. Its stream is polled once with the waker of its
+//! [`Watch`]; when the peer closes, or sends what nobody asked for, the waker tells the reaper,
+//! which takes the connection out of the pool. The reaper also closes what has been idle for too
+//! long. Both are tested again at checkout, so a reaper that is late or gone costs sockets, never
+//! correctness.
+//!
+//! When its runtime is shut down the reaper is dropped, and takes with it the idle connections
+//! whose sockets are registered there: nothing would ever wake them again.
+
+use std::hash::Hash;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::task::{Context, Wake, Waker};
+
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::{Connection, Shared};
+use crate::CloseReason;
+
+/// What the reaper of one runtime and the connections there share.
+#[derive(Debug)]
+pub(crate) struct Reaper {
+    pub(super) handle: Handle,
+    woken: Mutex<Vec<Arc<Watch>>>,
+    notify: Notify,
+    is_gone: AtomicBool,
+}
+
+/// The watch over one connection, for its whole life.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    /// Number of the connection.
+    id: u64,
+    /// Where it lies in the pool's state while it is idle.
+    place: AtomicUsize,
+    /// It has been woken, and nobody has looked yet.
+    is_woken: AtomicBool,
+    reaper: Arc<Reaper>,
+}
+
+impl Reaper {
+    pub(super) fn new(handle: Handle) -> Arc<Self> {
+        Arc::new(Self {
+            handle,
+            woken: Mutex::default(),
+            notify: Notify::new(),
+            is_gone: AtomicBool::new(false),
+        })
+    }
+
+    /// Its runtime has been shut down.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.is_gone.load(Ordering::Acquire)
+    }
+
+    /// The runtime in which its connections are registered.
+    pub(crate) const fn runtime(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// Looks at the state again: there is an idle connection where none was.
+    pub(super) fn look(&self) {
+        self.notify.notify_one();
+    }
+
+    fn wake(&self, watch: Arc<Watch>) {
+        self.woken
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(watch);
+        self.notify.notify_one();
+    }
+
+    fn take_woken(&self) -> Vec<Arc<Watch>> {
+        std::mem::take(&mut *self.woken.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Watch {
+    pub(crate) fn new(id: u64, reaper: Arc<Reaper>) -> Arc<Self> {
+        Arc::new(Self {
+            id,
+            place: AtomicUsize::new(usize::MAX),
+            is_woken: AtomicBool::new(false),
+            reaper,
+        })
+    }
+
+    pub(crate) const fn reaper(&self) -> &Arc<Reaper> {
+        &self.reaper
+    }
+
+    /// The connection has become idle at `place`. Called under the pool's lock, as is
+    /// [`missed`](Self::missed): whoever comes second sees what the first has done.
+    pub(super) fn placed(self: &Arc<Self>, place: usize) {
+        self.place.store(place, Ordering::Relaxed);
+        if self.is_woken.swap(false, Ordering::AcqRel) {
+            self.reaper.wake(Arc::clone(self));
+        }
+    }
+
+    /// The reaper looked and did not find the connection idle.
+    fn missed(&self) {
+        self.is_woken.store(true, Ordering::Release);
+    }
+}
+
+impl Wake for Watch {
+    fn wake(self: Arc<Self>) {
+        self.is_woken.store(true, Ordering::Release);
+        let reaper = Arc::clone(&self.reaper);
+        reaper.wake(self);
+    }
+}
+
+/// The reaper's task. Ends with the pool, or with the runtime.
+pub(super) async fn run<K, C>(pool: Weak<Shared<K, C>>, reaper: Arc<Reaper>)
+where
+    K: Eq + Hash + Clone + Send + 'static,
+    C: Connection,
+{
+    let _last_words = LastWords {
+        pool: pool.clone(),
+        reaper: Arc::clone(&reaper),
+    };
+    loop {
+        let next = {
+            let Some(pool) = pool.upgrade() else { return };
+            for watch in reaper.take_woken() {
+                look_at(&pool, &watch);
+            }
+            pool.expire(Instant::now())
+        };
+        let sleep = async {
+            match next {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = sleep => {}
+            () = reaper.notify.notified() => {}
+        }
+    }
+}
+
+/// A watch has been woken: whatever arrived, an idle connection with it is not reused. Only a
+/// wake for nothing (TLS took a session ticket) leaves it idle.
+fn look_at<K, C>(pool: &Arc<Shared<K, C>>, watch: &Arc<Watch>)
+where
+    K: Eq + Hash + Clone + Send + 'static,
+    C: Connection,
+{
+    let (slot, mut connection, since) = {
+        let mut state = pool.lock();
+        watch.is_woken.store(false, Ordering::Release);
+        match state.take_idle(watch.place.load(Ordering::Relaxed), watch.id) {
+            Some(taken) => taken,
+            None => {
+                watch.missed();
+                return;
+            }
+        }
+    };
+    let waker = Waker::from(Arc::clone(watch));
+    match connection.poll_idle(&mut Context::from_waker(&waker)) {
+        std::task::Poll::Pending => pool.give(slot, connection, since),
+        std::task::Poll::Ready(reason) => pool.close(slot, connection, reason),
+    }
+}
+
+/// Runs when the task is dropped, in particular with its runtime.
+struct LastWords<K, C>
+where
+    K: Eq + Hash + Clone + Send + 'static,
+    C: Connection,
+{
+    pool: Weak<Shared<K, C>>,
+    reaper: Arc<Reaper>,
+}
+
+impl<K, C> Drop for LastWords<K, C>
+where
+    K: Eq + Hash + Clone + Send + 'static,
+    C: Connection,
+{
+    fn drop(&mut self) {
+        self.reaper.is_gone.store(true, Ordering::Release);
+        let Some(pool) = self.pool.upgrade() else {
+            return;
+        };
+        let orphans = pool.lock().purge(CloseReason::Shutdown, |connection| {
+            Arc::ptr_eq(connection.watch().reaper(), &self.reaper)
+        });
+        drop(orphans);
+        pool.forget_reaper(&self.reaper);
+    }
+}
