@@ -26,6 +26,10 @@ impl Latencies {
             .push(u64::try_from(latency.as_micros()).unwrap_or(u64::MAX));
     }
 
+    pub(crate) fn merge(&mut self, other: &Self) {
+        self.micros.extend_from_slice(&other.micros);
+    }
+
     /// `None` if nothing was measured.
     pub(crate) fn percentiles(&self) -> Option<Percentiles> {
         let mut sorted = self.micros.clone();

@@ -10,7 +10,7 @@ mod demo;
 mod failure;
 mod get;
 mod human;
-//mod kernel;
+mod kernel;
 mod latency;
 mod load;
 mod output;

@@ -34,6 +34,25 @@ impl Reasons {
         self.0.iter().map(|(_, count)| count).sum()
     }
 
+    /// `1 first, 2 peer-closed`.
+    pub(crate) fn list(&self) -> String {
+        let listed = self
+            .0
+            .iter()
+            .map(|(reason, count)| format!("{count} {reason}"));
+        listed.collect::<Vec<_>>().join(", ")
+    }
+
+    /// Those that are new go last.
+    fn merge(&mut self, other: &Self) {
+        for &(reason, count) in &other.0 {
+            match self.0.iter_mut().find(|(known, _)| *known == reason) {
+                Some((_, total)) => *total += count,
+                None => self.0.push((reason, count)),
+            }
+        }
+    }
+
     fn json(&self) -> Value {
         let object: Map<_, _> = self
             .0
@@ -70,9 +89,8 @@ impl fmt::Display for Reasons {
     /// `3 connections: 1 first, 2 peer-closed`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", Plural(self.total(), "connection"))?;
-        for (place, (reason, count)) in self.0.iter().enumerate() {
-            let separator = if place == 0 { ":" } else { "," };
-            write!(f, "{separator} {count} {reason}")?;
+        if !self.0.is_empty() {
+            write!(f, ": {}", self.list())?;
         }
         Ok(())
     }
@@ -100,6 +118,17 @@ impl Summary {
         self.retries = stats.retries;
         self.opened = (&stats.opened).into();
         self.closed = (&stats.closed).into();
+    }
+
+    /// Adds another run.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        self.requests += other.requests;
+        self.ok += other.ok;
+        self.reused += other.reused;
+        self.retries += other.retries;
+        self.opened.merge(&other.opened);
+        self.closed.merge(&other.closed);
+        self.latencies.merge(&other.latencies);
     }
 
     pub(crate) fn failed(&self) -> u64 {

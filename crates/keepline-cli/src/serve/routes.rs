@@ -8,6 +8,7 @@ use std::time::Duration;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use keepline::server::RequestInfo;
 use keepline::{Body, ErrorKind};
 use serde_json::{Map, Value, json};
 
@@ -99,8 +100,18 @@ async fn echo(head: &Parts, body: Body) -> Response<Body> {
     match body.bytes(ECHO_LIMIT).await {
         Ok(content) => response(StatusCode::OK, content_type, content.into()),
         Err(error) if error.kind() == ErrorKind::TooLarge => too_large(),
-        Err(error) => bad_request(&error.to_string()),
+        Err(error) => unread(&error),
     }
+}
+
+/// The content of a request could not be read.
+fn unread(error: &keepline::Error) -> Response<Body> {
+    let status = match error.kind() {
+        ErrorKind::Protocol(error) => error.status_hint(),
+        ErrorKind::Timeout(_) => StatusCode::REQUEST_TIMEOUT,
+        _ => StatusCode::BAD_REQUEST,
+    };
+    response(status, TEXT, format!("{error}\n").into())
 }
 
 fn content_length(headers: &HeaderMap) -> Option<u64> {
@@ -162,5 +173,103 @@ fn text(value: &HeaderValue) -> Value {
 
 /// The connection that the request came on.
 fn connection(head: &Parts) -> Value {
-    json!({})
+    match head.extensions.get::<RequestInfo>() {
+        Some(info) => json!({
+            "id": info.connection(),
+            "request": info.number(),
+            "age_seconds": info.age().as_secs_f64(),
+            "peer": info.peer().to_string(),
+            "tls": info.is_tls(),
+        }),
+        None => Value::Null,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::BodyExt;
+
+    async fn ask(request: Request<Body>) -> (StatusCode, HeaderMap, bytes::Bytes) {
+        let (head, body) = answer(request).await.into_parts();
+        (
+            head.status,
+            head.headers,
+            body.collect().await.unwrap().to_bytes(),
+        )
+    }
+
+    async fn get(path: &str) -> (u16, String) {
+        let request = Request::get(path).body(Body::empty()).unwrap();
+        let (status, _, content) = ask(request).await;
+        (
+            status.as_u16(),
+            String::from_utf8_lossy(&content).into_owned(),
+        )
+    }
+
+    #[tokio::test]
+    async fn every_path_answers() {
+        assert_eq!(get("/").await, (200, "Hello, World!".to_owned()));
+        assert_eq!(get("/bytes/5").await, (200, ".....".to_owned()));
+        assert_eq!(get("/chunked/5").await, (200, ".....".to_owned()));
+        assert_eq!(get("/lines/2").await.1.len(), 64);
+        assert_eq!(get("/delay/1").await, (200, "1 ms later\n".to_owned()));
+        assert_eq!(
+            get("/status/404").await,
+            (404, "404 Not Found\n".to_owned())
+        );
+        assert_eq!(get("/status/204").await, (204, String::new()));
+        assert_eq!(get("/echo?query").await.0, 200);
+    }
+
+    #[tokio::test]
+    async fn what_is_wrong_is_said() {
+        for path in [
+            "/bytes/x",
+            "/bytes/-1",
+            "/lines/99999999999999999999",
+            "/delay/700000",
+            "/status/100",
+            "/status/x",
+        ] {
+            assert_eq!(get(path).await.0, 400, "{path}");
+        }
+        for path in ["/bytes", "/bytes/1/2", "/nope", "//", "/bytes/1/"] {
+            assert_eq!(get(path).await.0, 404, "{path}");
+        }
+        assert!(get("/nope").await.1.contains("/lines/N"));
+    }
+
+    #[tokio::test]
+    async fn an_echo_is_bounded() {
+        let request = |content: Vec<u8>| Request::post("/echo").body(Body::from(content)).unwrap();
+        let (status, _, content) = ask(request(b"abc".to_vec())).await;
+        assert_eq!((status.as_u16(), &content[..]), (200, &b"abc"[..]));
+        assert_eq!(ask(request(vec![0; ECHO_LIMIT])).await.0, 200);
+        assert_eq!(ask(request(vec![0; ECHO_LIMIT + 1])).await.0, 413);
+        let told = Request::post("/echo")
+            .header(CONTENT_LENGTH, ECHO_LIMIT + 1)
+            .body(generated::bytes(1 << 30, Length::Untold));
+        assert_eq!(ask(told.unwrap()).await.0, 413);
+    }
+
+    #[tokio::test]
+    async fn fields_come_back_as_json() {
+        let request = Request::get("/headers?x")
+            .header("host", "localhost")
+            .header("a", "1")
+            .header("a", "2")
+            .body(Body::empty())
+            .unwrap();
+        let (_, _, content) = ask(request).await;
+        assert_eq!(
+            serde_json::from_slice::<Value>(&content).unwrap(),
+            json!({
+                "method": "GET",
+                "target": "/headers?x",
+                "headers": {"host": "localhost", "a": ["1", "2"]},
+            })
+        );
+    }
 }
