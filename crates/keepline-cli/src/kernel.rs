@@ -144,7 +144,7 @@ mod netlink {
         }
 
         /// Hands over what has come. `false`: some of it was lost.
-        pub(super) fn read(&mut self, mut take: impl FnMut(&[u8])) -> bool {
+        pub(super) fn read(&self, mut take: impl FnMut(&[u8])) -> bool {
             let mut complete = true;
             let mut message = [0; 4096];
             loop {
@@ -171,7 +171,7 @@ mod netlink {
             Err(io::ErrorKind::Unsupported.into())
         }
 
-        pub(super) fn read(&mut self, _take: impl FnMut(&[u8])) -> bool {
+        pub(super) fn read(&self, _take: impl FnMut(&[u8])) -> bool {
             match *self {}
         }
     }

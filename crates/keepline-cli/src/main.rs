@@ -34,6 +34,9 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return wrong_usage(&error),
     };
+    // Each connection is a file, and the usual soft limit is for programs that use `select`.
+    // Where it cannot be raised, it is told when it is reached.
+    let _ = keepline::net::raise_open_files_limit();
     let mut screen = Screen::new();
     let outcome = match cli.command {
         Command::Get(args) => get::run(&args, &mut screen),

@@ -10,6 +10,7 @@ pub(crate) use args::Args;
 use self::origin::Origin;
 use self::program::{Measured, Program};
 use crate::failure::{Stop, Verdict};
+use crate::human::Plural;
 use crate::output::{HEADING, Screen};
 use crate::runtime;
 use crate::summary::Summary;
@@ -56,18 +57,31 @@ const CLASSICS: [(&str, Program, &str); 3] = [
     (
         "reads each body to its end",
         READS,
-        "A body that is read to its end gives its connection back: the next request finds it.",
+        "Read to its end, a body gives its connection back, and the next request finds it.",
     ),
     (
         "drops each body after 5 lines",
         DROPS,
-        "A dropped body leaves bytes on the connection that are not the next answer: it has to be closed.",
+        "Dropped, it leaves bytes on the connection that are not the next answer: that has to close.",
     ),
     (
         "drops each body, drains the rest",
         DRAINS,
-        "keepline's default: what is dropped is read in the background, up to 256 KiB and 50ms, and the connection stays.",
+        "Drained, as keepline does by default (up to 256 KiB and 50ms), it leaves nothing behind.",
     ),
+];
+
+/// The same requests with and without reuse: label, program, whether over https.
+const COMPARISON: [(&str, Program, bool); 4] = [
+    ("http, one", REUSES, false),
+    ("http, each", RECONNECTS, false),
+    ("https, one", REUSES, true),
+    ("https, each", RECONNECTS, true),
+];
+
+const COMPARISON_NOTES: [&str; 2] = [
+    "CPU time is that of client and server together, system calls included.",
+    "Segments are the client's, counted by the kernel up to the close of each connection.",
 ];
 
 /// Runs the sub-command.
@@ -112,46 +126,36 @@ impl Demo<'_> {
     }
 
     async fn classics(&mut self, origin: &Origin) -> Result<(), Stop> {
+        self.heading("The same question, again and again: what becomes of the answer?")?;
         let mut rows = Vec::new();
         for (label, program, _) in CLASSICS {
             rows.push((label, self.measure(program, origin, CLASSIC).await?));
         }
-        self.heading("The same question, again and again: what becomes of the answer?")?;
         self.table(&report::classics(&rows))?;
         self.text("")?;
-        for (place, (_, _, explanation)) in CLASSICS.iter().enumerate() {
-            self.text(&format!("  {}. {explanation}", place + 1))?;
+        for (_, _, explanation) in CLASSICS {
+            self.text(&format!("- {explanation}"))?;
         }
-        Ok(())
+        self.text("")
     }
 
     async fn comparison(&mut self, origin: &Origin, secure: &Origin) -> Result<(), Stop> {
-        let columns = [
-            (
-                "http, reused",
-                self.measure(REUSES, origin, COMPARED).await?,
-            ),
-            (
-                "not reused",
-                self.measure(RECONNECTS, origin, COMPARED).await?,
-            ),
-            (
-                "https, reused",
-                self.measure(REUSES, secure, COMPARED).await?,
-            ),
-            (
-                "not reused",
-                self.measure(RECONNECTS, secure, COMPARED).await?,
-            ),
-        ];
-        let requests = columns[0].1.summary.requests;
-        self.text("")?;
+        let requests = self.args.requests.unwrap_or(COMPARED);
         self.heading(&format!(
-            "What reuse saves: {requests} requests for 13 bytes"
+            "What reuse saves: {}, with one connection and with one each",
+            Plural(requests, "request")
         ))?;
+        let mut columns = Vec::new();
+        for (label, program, is_secure) in COMPARISON {
+            let origin = if is_secure { secure } else { origin };
+            columns.push((label, self.measure(program, origin, COMPARED).await?));
+        }
         self.table(&report::comparison(&columns))?;
         self.text("")?;
-        self.text("  CPU time is that of client and server together; segments are the client's, up to the close.")
+        for line in COMPARISON_NOTES {
+            self.text(&format!("- {line}"))?;
+        }
+        Ok(())
     }
 
     fn end(self) -> Result<Verdict, Stop> {

@@ -21,7 +21,7 @@ pub(crate) struct Origin {
 
 impl Origin {
     pub(crate) fn start_http() -> Result<Self, Failure> {
-        Self::start(server(Server::builder())?, None)
+        Self::start(&server(Server::builder())?, None)
     }
 
     pub(crate) fn start_https() -> Result<Self, Failure> {
@@ -31,17 +31,17 @@ impl Origin {
             .build()
             .map_err(|error| Failure::new(format!("the client of the demo: {error}")))?;
         let server = server(Server::builder().tls(certificate.server_tls()?))?;
-        Self::start(server, Some(trust))
+        Self::start(&server, Some(trust))
     }
 
-    fn start(server: Server, trust: Option<ClientTls>) -> Result<Self, Failure> {
+    fn start(server: &Server, trust: Option<ClientTls>) -> Result<Self, Failure> {
         let any_port = (Ipv4Addr::LOCALHOST, 0).into();
         let listeners = serve::listen(any_port, 1)?;
         let address = listeners.first().and_then(Listener::local_addr);
         Ok(Self {
             address: address.ok_or_else(|| Failure::new("the demo's server has no address"))?,
             handle: server.handle(),
-            workers: Some(serve::start(&server, listeners, None)?),
+            workers: Some(serve::start(server, listeners, None)?),
             trust,
         })
     }

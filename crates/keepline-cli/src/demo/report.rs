@@ -49,9 +49,7 @@ pub(crate) fn comparison(columns: &[(&'static str, Measured)]) -> Table {
         table.push(cells);
     };
     row("connections", &|m| m.summary.opened.total().to_string());
-    row("TCP handshakes, by the kernel", &|m| {
-        kernel(m, |tally| tally.connections)
-    });
+    row("TCP handshakes", &|m| kernel(m, |tally| tally.connections));
     row("TLS handshakes", &|m| m.tls_handshakes.to_string());
     row("segments sent", &|m| kernel(m, |tally| tally.segments_sent));
     row("segments received", &|m| {

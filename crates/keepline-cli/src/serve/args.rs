@@ -38,8 +38,13 @@ pub(crate) struct ConnectionArgs {
     /// Close a connection after so long, at the end of a request [default: no limit]
     #[arg(long, value_name = "DUR", value_parser = values::duration)]
     pub(crate) max_age: Option<Duration>,
-    /// Tell clients the idle timeout in a Keep-Alive field
-    #[arg(long, value_name = "on|off", default_value = "on")]
+    /// Tell clients in a Keep-Alive field how long they may be idle: a second less than is true
+    #[arg(
+        long,
+        value_name = "on|off",
+        default_value = "off",
+        hide_possible_values = true
+    )]
     pub(crate) keep_alive_header: Switch,
 }
 

@@ -1,6 +1,7 @@
 //! Files below a directory.
 
 use std::convert::Infallible;
+use std::io;
 use std::path::PathBuf;
 
 use http::header::ALLOW;
@@ -40,8 +41,8 @@ impl Files {
         }
         match self.0.try_call(without_body(&request)).await {
             Ok(found) if found.status() != StatusCode::NOT_FOUND => Ok(found.map(Body::new)),
-            Ok(_) => Ok(routes::answer(request).await),
-            Err(error) => Ok(unreadable(&error)),
+            Err(error) if !is_missing(&error) => Ok(unreadable(&error)),
+            Ok(_) | Err(_) => Ok(routes::answer(request).await),
         }
     }
 }
@@ -68,9 +69,19 @@ fn other_method(answer: Response<Body>) -> Response<Body> {
     refusal
 }
 
-fn unreadable(error: &std::io::Error) -> Response<Body> {
+fn is_missing(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
+}
+
+fn unreadable(error: &io::Error) -> Response<Body> {
     let mut answer = Response::new(Body::from(format!("{error}\n")));
-    *answer.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+    *answer.status_mut() = match error.kind() {
+        io::ErrorKind::PermissionDenied => StatusCode::FORBIDDEN,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    };
     answer
 }
 

@@ -4,7 +4,6 @@ use std::io;
 
 use keepline::server::{Handle, Workers};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::task::JoinHandle;
 
 use crate::failure::{Failure, Stop, Verdict};
 use crate::output::Screen;
@@ -15,13 +14,13 @@ pub(crate) async fn until_stopped(
     handle: &Handle,
     screen: &mut Screen,
 ) -> Result<Verdict, Stop> {
-    let mut signals = Signals::new().map_err(cannot_go_on)?;
+    let mut signals = Signals::new().map_err(|error| cannot_go_on(&error))?;
     let mut ended = tokio::task::spawn_blocking(move || workers.join());
     tokio::select! {
         outcome = &mut ended => return finished(outcome),
         () = signals.next() => handle.shutdown(),
     }
-    let open = handle.stats().open();
+    let open = handle.stats().open;
     if open > 0 {
         screen.note(format_args!(
             "shutting down, {open} connections open; a second signal ends at once"
@@ -40,11 +39,11 @@ fn finished(outcome: Result<io::Result<()>, tokio::task::JoinError>) -> Result<V
     outcome
         .map_err(io::Error::other)
         .and_then(|outcome| outcome)
-        .map_err(cannot_go_on)?;
+        .map_err(|error| cannot_go_on(&error))?;
     Ok(Verdict::AllWell)
 }
 
-fn cannot_go_on(error: io::Error) -> Failure {
+fn cannot_go_on(error: &io::Error) -> Failure {
     Failure::new(format!("the server cannot go on: {error}"))
 }
 
