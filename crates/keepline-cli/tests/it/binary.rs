@@ -9,7 +9,7 @@ use keepline_testkit::{Process, until, within};
 use serde_json::Value;
 use tokio::process::Command;
 
-use crate::kernel::{Tally, Watch};
+use crate::kernel::Watch;
 
 /// The binary under test.
 pub(crate) const KEEPLINE: &str = env!("CARGO_BIN_EXE_keepline");
@@ -140,14 +140,13 @@ impl Counted {
         let mut watch = self
             .reader
             .map(|reader| reader.join().expect("the reader does not panic"));
-        let mut last = Tally::default();
         let counted = until(format!("{expected} connections in the kernel"), move || {
             let Some(watch) = &mut watch else {
                 return Some(None);
             };
-            last = watch.tally();
-            let is_settled = last.connections >= expected || last.is_incomplete;
-            is_settled.then_some(Some(last))
+            let tally = watch.tally();
+            let is_settled = tally.connections >= expected || tally.is_incomplete;
+            is_settled.then_some(Some(tally))
         });
         async move {
             match counted.await {

@@ -11,6 +11,7 @@ mod binary;
 mod demo;
 mod failures;
 mod output;
+mod peers;
 
 mod reuse;
 mod serve;
