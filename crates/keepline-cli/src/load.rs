@@ -31,7 +31,7 @@ pub(crate) struct Plan {
     /// Requests in all.
     pub(crate) requests: u64,
     /// Requests in flight.
-    pub(crate) in_flight: usize,
+    pub(crate) in_flight: u64,
     /// Pause of each worker between its requests.
     pub(crate) interval: Duration,
     pub(crate) wanted: Wanted,
@@ -45,8 +45,8 @@ pub(crate) type Target = Result<Uri, Failure>;
 pub(crate) struct Wanted {
     /// The body is dropped after so many lines.
     pub(crate) lines: Option<u64>,
-    /// A request may take so long, its body included.
-    pub(crate) timeout: Duration,
+    /// A request may take so long, its body included; `None`: as long as it likes.
+    pub(crate) timeout: Option<Duration>,
     /// A status of 400 or more is a failure.
     pub(crate) success: bool,
 }
@@ -170,9 +170,12 @@ async fn exchange(
     received: &mut Received,
 ) -> Result<(), Trouble> {
     let whole = receive(transport, request, wanted.lines, consumer, received);
-    match tokio::time::timeout(wanted.timeout, whole).await {
-        Ok(outcome) => outcome?,
-        Err(_) => return Err(Trouble::Timeout(wanted.timeout)),
+    match wanted.timeout {
+        None => whole.await?,
+        Some(limit) => match tokio::time::timeout(limit, whole).await {
+            Ok(outcome) => outcome?,
+            Err(_) => return Err(Trouble::Timeout(limit)),
+        },
     }
     match received.status() {
         Some(status) if wanted.success && status.as_u16() >= 400 => Err(Trouble::Status(status)),
@@ -240,9 +243,9 @@ impl Run {
     pub(crate) fn start(plan: &Arc<Plan>, transport: &Transport) -> Self {
         let next = Arc::new(AtomicU64::new(1));
         // Bounded: whoever reads outcomes slowly slows the workers down, not the memory up.
-        let (sender, outcomes) = mpsc::channel(plan.in_flight.clamp(1, 1024));
+        let (sender, outcomes) = mpsc::channel(64);
         let mut workers = JoinSet::new();
-        for _ in 0..plan.in_flight {
+        for _ in 0..plan.requests.min(plan.in_flight) {
             let plan = Arc::clone(plan);
             let transport = transport.clone();
             workers.spawn(work(plan, transport, Arc::clone(&next), sender.clone()));

@@ -41,6 +41,14 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// A duration that is not 0, where 0 would mean never or nothing and nobody could tell which.
+pub(crate) fn some_time(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        Duration::ZERO => Err("it has to be more than 0".to_owned()),
+        some => Ok(some),
+    }
+}
+
 /// `4096`, `64KiB`, `1M`. `K`, `M`, `G` are the binary units, as in nginx; `kB`, `MB`, `GB` the
 /// decimal ones.
 pub(crate) fn size(text: &str) -> Result<u64, String> {
@@ -175,6 +183,7 @@ mod tests {
             assert!(duration(text).is_err(), "{text}");
         }
         assert!(duration("5").unwrap_err().contains("500ms"));
+        assert!(some_time("0").is_err() && some_time("0ms").is_err() && some_time("1ms").is_ok());
     }
 
     #[test]

@@ -94,6 +94,7 @@ pub(crate) fn run(args: &Args, screen: &mut Screen) -> Result<Verdict, Stop> {
             screen,
             total: Summary::default(),
         };
+        demo.text("A server and a client in this process, over loopback.\n")?;
         demo.classics(&origin).await?;
         demo.comparison(&origin, &secure).await?;
         demo.end()
@@ -152,6 +153,7 @@ impl Demo<'_> {
         }
         self.table(&report::comparison(&columns))?;
         self.text("")?;
+        self.text(&format!("- {}", report::savings(&columns)))?;
         for line in COMPARISON_NOTES {
             self.text(&format!("- {line}"))?;
         }

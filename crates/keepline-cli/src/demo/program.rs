@@ -111,7 +111,7 @@ impl Program {
             interval: Duration::ZERO,
             wanted: Wanted {
                 lines: self.read_lines,
-                timeout: Duration::from_secs(10),
+                timeout: Some(Duration::from_secs(10)),
                 success: true,
             },
         })

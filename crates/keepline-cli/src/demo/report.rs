@@ -67,6 +67,24 @@ pub(crate) fn comparison(columns: &[(&'static str, Measured)]) -> Table {
     table
 }
 
+/// What it comes to, in a sentence. Columns are pairs: with reuse, and without.
+pub(crate) fn savings(columns: &[(&'static str, Measured)]) -> String {
+    let saved: Vec<_> = columns
+        .chunks_exact(2)
+        .map(|pair| {
+            let spent = |place: usize| pair[place].1.cpu_per_request().as_secs_f64();
+            format!(
+                "{:.0} %",
+                100.0 * (1.0 - spent(0) / spent(1).max(f64::MIN_POSITIVE))
+            )
+        })
+        .collect();
+    format!(
+        "Reuse saves {} of the CPU time, and as many handshakes as there are requests but one.",
+        saved.join(" and ")
+    )
+}
+
 /// A line of JSON.
 pub(crate) fn json(scheme: &str, program: &Program, measured: &Measured) -> Value {
     let kernel = measured.kernel.map(|tally| {

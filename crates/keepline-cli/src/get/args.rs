@@ -54,7 +54,7 @@ pub(crate) struct RequestArgs {
     /// Speak HTTP/1.1, which is what is spoken anyway
     #[arg(long)]
     pub(crate) http1: bool,
-    /// Give up on a request after so long, its body included
+    /// Give up on a request after so long, its body included; 0: never
     #[arg(long, value_name = "DUR", default_value = "30s", value_parser = values::duration)]
     pub(crate) timeout: Duration,
 }
@@ -83,7 +83,7 @@ pub(crate) struct PoolArgs {
     #[arg(long, value_name = "DUR", default_value = "50ms", value_parser = values::duration)]
     pub(crate) drain_time: Duration,
     /// Close a connection after so long without a request
-    #[arg(long, value_name = "DUR", default_value = "90s", value_parser = values::duration)]
+    #[arg(long, value_name = "DUR", default_value = "90s", value_parser = values::some_time)]
     pub(crate) idle_timeout: Duration,
     /// Idle connections to keep in all
     #[arg(long, value_name = "N", default_value = "100")]
@@ -123,4 +123,40 @@ pub(crate) struct ReportArgs {
 
 const EXAMPLES: &str = "\
 Examples:
-TODO";
+  One request is its body:
+    $ keepline get http://127.0.0.1:8080/
+    Hello, World!
+
+  Several are a row each, and the summary:
+    $ keepline get -n 3 -i 20ms http://127.0.0.1:8080/lines/4000
+    #  status  connection  reused    idle  opened        bytes    time
+    1  200              1  no              first        128000  3.52ms
+    2  200              1  yes     21.2ms               128000   640µs
+    3  200              1  yes     21.2ms               128000   740µs
+
+    3 requests in 49.7ms: 3 ok, 0 failed, 0 retried
+    opened   1 connection: 1 first
+    closed   1 connection: 1 shutdown
+    reuse    2 of 3 requests on a connection that had carried one before
+    latency  p50 740µs, p99 3.52ms, max 3.52ms
+
+  The classic mistake, an answer that is dropped before its end:
+    $ keepline get -n 3 --read-lines 5 --drain 0 http://127.0.0.1:8080/lines/4000
+    #  status  connection  reused    idle  opened        bytes    time
+    1  200              1  no              first           160   773µs
+    2  200              2  no              not-drained     160   440µs
+    3  200              3  no              not-drained     160   574µs
+
+  What happened to the connections:
+    $ keepline get -n 2 -i 1s --trace http://127.0.0.1:8080/ >/dev/null
+    #1 opened connection 1 to 127.0.0.1:8080: first, dns 1µs, connect 103µs
+    #1 answered 200, head after 173µs, 13 bytes of body, 311µs in all
+    #2 reused connection 1, idle for 1.00s
+    #2 answered 200, head after 163µs, 13 bytes of body, 189µs in all
+    closed a connection: shutdown
+
+  For scripts, the last line of --json is the summary:
+    $ keepline get -n 101 --json http://127.0.0.1:8080/ | tail -n 1 | jq .opened
+    {\"first\": 1}
+
+Exit status: 0 if all was well, 1 if a request failed, 2 for wrong usage.";

@@ -56,13 +56,12 @@ async fn ask_once(
     }
     let outcome = plan.make(transport, 1, &mut writer).await;
     writer.finish()?;
+    let mut trace = trace::Trace::default();
+    let answered = trace.lines(&outcome, &transport.stats().closed);
+    transport.shutdown().await;
+    let closed = trace.closed(&transport.stats().closed);
     if args.report.trace {
-        let mut trace = trace::Trace::default();
-        for line in trace.lines(&outcome, &transport.stats().closed) {
-            screen.note(line);
-        }
-        transport.shutdown().await;
-        for line in trace.closed(&transport.stats().closed) {
+        for line in answered.into_iter().chain(closed) {
             screen.note(line);
         }
     }
@@ -97,7 +96,8 @@ async fn ask_often(
         };
         let Some(outcome) = outcome else { break };
         summary.add(&outcome);
-        report.request(&outcome, transport, started)?;
+        report.request(&outcome, transport)?;
+        report.progress(summary.requests, started);
     }
     let whole = summary.requests == report.plan.requests;
     drop(run);
@@ -141,12 +141,7 @@ impl<'a> Report<'a> {
         })
     }
 
-    fn request(
-        &mut self,
-        outcome: &Outcome,
-        transport: &Transport,
-        started: Instant,
-    ) -> Result<(), Stop> {
+    fn request(&mut self, outcome: &Outcome, transport: &Transport) -> Result<(), Stop> {
         let url = &self.args.urls[outcome.target];
         if self.args.report.verbose {
             self.heads(outcome);
@@ -168,9 +163,11 @@ impl<'a> Report<'a> {
         if let Some(trouble) = &outcome.trouble {
             self.explain(trouble, url);
         }
-        self.screen
-            .progress(outcome.number, self.plan.requests, started);
         Ok(())
+    }
+
+    fn progress(&mut self, done: u64, started: Instant) {
+        self.screen.progress(done, self.plan.requests, started);
     }
 
     /// Shows the heads that went and came.
@@ -186,8 +183,7 @@ impl<'a> Report<'a> {
     /// Explains a failure where its kind is new.
     fn explain(&mut self, trouble: &Trouble, url: &str) {
         let failure = trouble.explain(url);
-        let kind = format!("{url} {} {:?}", trouble.short(), failure.fault);
-        if self.explained.insert(kind) {
+        if self.explained.insert(format!("{url} {:?}", failure.fault)) {
             self.screen.failure(&failure);
         }
     }

@@ -33,7 +33,7 @@ pub(crate) fn requests(args: &Args) -> Result<Plan, Failure> {
         interval: args.interval,
         wanted: Wanted {
             lines: args.answer.read_lines,
-            timeout: request.timeout,
+            timeout: Some(request.timeout).filter(|limit| !limit.is_zero()),
             success: args.answer.fail,
         },
     })

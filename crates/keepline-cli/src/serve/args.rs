@@ -30,13 +30,13 @@ pub(crate) struct Args {
 #[command(next_help_heading = "The connections")]
 pub(crate) struct ConnectionArgs {
     /// Close a connection after so long without a request
-    #[arg(long, value_name = "DUR", default_value = "75s", value_parser = values::duration)]
+    #[arg(long, value_name = "DUR", default_value = "75s", value_parser = values::some_time)]
     pub(crate) idle_timeout: Duration,
     /// Close a connection after so many requests [default: no limit]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) max_requests: Option<u64>,
     /// Close a connection after so long, at the end of a request [default: no limit]
-    #[arg(long, value_name = "DUR", value_parser = values::duration)]
+    #[arg(long, value_name = "DUR", value_parser = values::some_time)]
     pub(crate) max_age: Option<Duration>,
     /// Tell clients in a Keep-Alive field how long they may be idle: a second less than is true
     #[arg(
@@ -63,5 +63,26 @@ pub(crate) struct TlsArgs {
 }
 
 const EXAMPLES: &str = "\
+Built-in paths:
+  /              Hello, World! (13 bytes)
+  /bytes/N       N bytes, with Content-Length
+  /chunked/N     N bytes, in chunks
+  /lines/N       N lines of 32 bytes, with Content-Length
+  /echo          the content of the request, up to 16 MiB, else 413
+  /delay/MS      an answer after MS milliseconds
+  /status/CODE   an answer with this status; the request's content is not read
+  /headers       the fields of the request, as JSON
+  /connection    which connection this is, its how many-th request, and its age, as JSON
+
 Examples:
-TODO";
+  $ keepline serve --listen 127.0.0.1:0
+  listening on http://127.0.0.1:40085
+
+  $ curl -s http://127.0.0.1:40085/connection http://127.0.0.1:40085/connection
+  {\"id\":1,\"request\":1,\"age_seconds\":0.000433552,\"peer\":\"127.0.0.1:48214\",\"tls\":false}
+  {\"id\":1,\"request\":2,\"age_seconds\":0.001102471,\"peer\":\"127.0.0.1:48214\",\"tls\":false}
+
+  $ keepline serve --idle-timeout 5s --max-requests 100     a server that closes early and often
+  $ keepline serve --root . --tls-self-signed               the files here, over https
+
+The first SIGTERM or SIGINT lets requests in progress finish, the second ends at once.";

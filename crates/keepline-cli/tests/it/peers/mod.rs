@@ -131,7 +131,7 @@ async fn a_client_of_go() {
     };
     let scratch = ScratchDir::new("go");
     let client = build(&go, "client.go", &scratch).await;
-    let mut command = Command::new(client);
+    let command = Command::new(client);
     let ran = ask(&command, "/bytes/100000", 1).await;
     assert_eq!(
         ran.stdout,
