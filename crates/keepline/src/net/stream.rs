@@ -79,6 +79,11 @@ impl Stream {
         Self(Kind::Plain(Plain::Other(Box::new(stream))))
     }
 
+    /// What is left where a stream has been taken out.
+    pub(crate) const fn gone() -> Self {
+        Self(Kind::Plain(Plain::Gone))
+    }
+
     #[cfg(feature = "tls")]
     pub(crate) fn tls(stream: impl Into<tokio_rustls::TlsStream<Plain>>) -> Self {
         Self(Kind::Tls(Box::new(stream.into())))
@@ -253,6 +258,15 @@ impl Stream {
             Kind::Plain(plain) => Pin::new(plain).poll_shutdown(cx),
             #[cfg(feature = "tls")]
             Kind::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
+        }
+    }
+
+    /// Lets the peer see a reset instead of an orderly end when the stream is dropped: for a body
+    /// that ends with the connection and was cut short.
+    pub(crate) fn reset_on_close(&self) {
+        if let Some(tcp) = self.tcp() {
+            // Where it fails the peer sees an orderly end, as it would have without.
+            let _ = socket2::SockRef::from(tcp).set_linger(Some(std::time::Duration::ZERO));
         }
     }
 

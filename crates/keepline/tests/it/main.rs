@@ -1,3 +1,4 @@
 //! Behaviour of the library over sockets and in-memory streams, one module a topic.
 
 mod client;
+mod server;
