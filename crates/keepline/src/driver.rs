@@ -140,7 +140,7 @@ impl Driver {
     /// # Errors
     /// The content is longer than declared, or none may be sent now.
     pub(crate) fn queue_piece(&mut self, piece: Bytes) -> Result<(), Error> {
-        debug_assert!(self.wants_content());
+        debug_assert!(self.can_append());
         let Some(frame) = self.proto.send_data(piece.len())? else {
             return Ok(());
         };

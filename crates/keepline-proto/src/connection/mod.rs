@@ -216,6 +216,16 @@ impl Connection {
         self.reader.remaining()
     }
 
+    /// The body that is being sent ends where the connection ends: cut short, it must not look
+    /// like an orderly end.
+    #[must_use]
+    pub const fn is_sending_until_close(&self) -> bool {
+        matches!(
+            (self.state(), self.writer),
+            (State::SendBody, BodyWriter::UntilClose)
+        )
+    }
+
     /// The version that the peer spoke last; HTTP/1.1 before it has spoken.
     #[must_use]
     pub const fn peer_version(&self) -> Version {

@@ -11,7 +11,7 @@ use std::task::Poll;
 
 use bytes::BytesMut;
 use http::{Method, StatusCode};
-use keepline_proto::{Expectation, NotPersistent, Persistence, RequestHead};
+use keepline_proto::{Expectation, RequestHead};
 
 use super::after::{After, AtEnd, after_exchange};
 use super::exchange::{Exchange, Handler};
@@ -30,6 +30,8 @@ pub(super) enum Rest {
     Linger(CloseReason),
     /// The connection is closed at once.
     Close(CloseReason),
+    /// The same, without a word that the client could take for an orderly end.
+    Abort(CloseReason),
 }
 
 /// How a handler ended.
@@ -184,11 +186,13 @@ async fn fail(wire: &mut Wire) -> Result<(), Rest> {
     wire.abandoned = true;
     wire.close_after(CloseReason::LocalAskedClose);
     let reason = wire.closing().unwrap_or(CloseReason::LocalAskedClose);
+    if wire.lost() == Some(Lost::Gone) {
+        return Err(Rest::Close(reason));
+    }
     if !wire.is_head_sent() {
         let (status, text) = match wire.lost() {
-            Some(Lost::Gone) => return Err(Rest::Close(reason)),
             Some(Lost::Told(status)) => (status, "the request body could not be read"),
-            None => (StatusCode::INTERNAL_SERVER_ERROR, "the request failed"),
+            Some(Lost::Gone) | None => (StatusCode::INTERNAL_SERVER_ERROR, "the request failed"),
         };
         return match wire.append_answer(status, text) {
             Ok(()) => settle(wire).await,
@@ -196,15 +200,10 @@ async fn fail(wire: &mut Wire) -> Result<(), Rest> {
         };
     }
     // What was queued is true as far as it goes.
-    if flush(wire).await.is_ok() && ends_with_connection(wire) {
+    if flush(wire).await.is_ok() && wire.driver.proto.is_sending_until_close() {
         wire.driver.stream.reset_on_close();
     }
-    Err(Rest::Close(reason))
-}
-
-/// An orderly end of the connection would be the end of the response.
-fn ends_with_connection(wire: &Wire) -> bool {
-    wire.driver.proto.persistence() == Persistence::Close(NotPersistent::CloseDelimited)
+    Err(Rest::Abort(reason))
 }
 
 /// What came is no request: tells the client if it can be told, and closes.

@@ -64,7 +64,7 @@ pub(super) fn serve_connection<H: Handler>(
             let shaken = Box::pin(super::handshake::shake_hands(tls, stream, &hub.settings));
             match unless_aborted(&hub, shaken).await {
                 Some(Ok(tls)) => stream = tls,
-                Some(Err(reason)) => return end(core, reason),
+                Some(Err(reason)) => return finish(core, reason),
                 None => return CloseReason::Shutdown,
             }
             core.deadline.set(hub.settings.head_timeout);
@@ -72,7 +72,7 @@ pub(super) fn serve_connection<H: Handler>(
         loop {
             let input = match poll_fn(|cx| poll_first(&mut core, &mut stream, cx)).await {
                 Ok(input) => input,
-                Err(reason) => return end(core, reason),
+                Err(reason) => return end(core, stream, reason).await,
             };
             core.registration.change(ConnectionState::Active);
             let (waits_until, requests) = (core.deadline.at(), core.requests);
@@ -87,11 +87,12 @@ pub(super) fn serve_connection<H: Handler>(
                     core.deadline.set_at(waits_until);
                 }
                 Rest::Idle => core.deadline.set(hub.settings.idle_timeout),
-                Rest::Close(reason) => return end(core, reason),
+                Rest::Close(reason) => return end(core, stream, reason).await,
+                Rest::Abort(reason) => return finish(core, reason),
                 Rest::Linger(reason) => {
                     let linger = linger(&mut stream, &mut core.deadline, &hub.settings);
                     unless_aborted(&hub, std::pin::pin!(linger)).await;
-                    return end(core, reason);
+                    return finish(core, reason);
                 }
             }
             core.registration.change(ConnectionState::Idle);
@@ -99,7 +100,21 @@ pub(super) fn serve_connection<H: Handler>(
     }
 }
 
-fn end(mut core: Core, reason: CloseReason) -> CloseReason {
+/// Closes in an orderly way, without waiting: close_notify where TLS is spoken. A plain socket
+/// needs no more than to be dropped.
+async fn end(core: Core, mut stream: Stream, reason: CloseReason) -> CloseReason {
+    if stream.is_tls() || stream.tcp().is_none() {
+        poll_fn(|cx| {
+            let _ = stream.poll_shutdown(cx);
+            Poll::Ready(())
+        })
+        .await;
+    }
+    drop(stream);
+    finish(core, reason)
+}
+
+fn finish(mut core: Core, reason: CloseReason) -> CloseReason {
     core.registration.end(reason);
     reason
 }

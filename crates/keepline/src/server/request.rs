@@ -20,9 +20,7 @@ pub(super) fn typed_request(head: &RequestHead) -> Option<Request<Body>> {
     if *head.method() != Method::CONNECT
         && let Some(authority) = request.uri().authority()
     {
-        let host = authority.as_str();
-        let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
-        let host = HeaderValue::from_str(host).ok()?;
+        let host = HeaderValue::from_str(authority.as_str()).ok()?;
         request.headers_mut().insert(HOST, host);
     }
     Some(request)

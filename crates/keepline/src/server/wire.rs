@@ -352,6 +352,7 @@ impl Wire {
         }
         if self.driver.is_eof() && self.core.hub().settings.cancel_on_half_close {
             let error = io::Error::new(io::ErrorKind::ConnectionAborted, "the client has closed");
+            self.close_after(CloseReason::PeerClosed);
             return Poll::Ready(self.lose(error.into()));
         }
         Poll::Pending
@@ -362,7 +363,7 @@ impl Wire {
         match self.driver.poll_flush(cx) {
             Poll::Ready(outcome) => {
                 self.write_deadline.clear();
-                Poll::Ready(outcome.map_err(Error::from))
+                Poll::Ready(outcome.map_err(|error| self.fail_to_write(error.into())))
             }
             Poll::Pending => {
                 let written = self.driver.bytes_written();
@@ -372,9 +373,17 @@ impl Wire {
                     self.write_deadline.set(limit);
                 }
                 ready!(self.write_deadline.poll(cx));
-                Poll::Ready(Err(Error::timeout(Phase::Write)))
+                let error = Error::timeout(Phase::Write);
+                Poll::Ready(Err(self.fail_to_write(error)))
             }
         }
+    }
+
+    /// Remembers that the client cannot be told anything any more.
+    fn fail_to_write(&mut self, error: Error) -> Error {
+        self.close_after(reason_of(&error));
+        self.lost = Some(Lost::Gone);
+        error
     }
 
     /// The same; what arrives of a body that nobody reads is thrown away as long as writing
@@ -395,7 +404,11 @@ impl Wire {
 impl Wire {
     /// Makes this the last exchange.
     pub(super) fn close_after(&mut self, reason: CloseReason) {
-        if self.driver.proto.persistence() == Persistence::Persistent {
+        let known = self.driver.proto.persistence();
+        if matches!(
+            known,
+            Persistence::Persistent | Persistence::Close(NotPersistent::LocalAskedClose)
+        ) {
             self.closing.get_or_insert(reason);
         }
         self.driver

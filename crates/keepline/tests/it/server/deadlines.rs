@@ -154,7 +154,7 @@ async fn a_client_that_does_not_read_is_given_up_after_no_progress() {
     let start = Instant::now();
     assert_eq!(ends(ended, start).await, (Timeout, 30 * SECOND));
     let (left, _) = client.read_to_end().await;
-    assert!(left.len() <= 1000);
+    assert!(left.len() < 10_000);
 }
 
 #[tokio::test(start_paused = true)]

@@ -12,7 +12,7 @@ async fn persists(request: &str) -> (bool, Option<String>, CloseReason) {
         head,
     };
     let connection = first.field("connection").map(str::to_owned);
-    client.send("GET /second HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    let _ = client.try_send("GET /second HTTP/1.1\r\nHost: a\r\n\r\n").await;
     client.half_close().await;
     let rest = rest(&mut client).await;
     let reason = ended.await.expect("no panic");
@@ -236,8 +236,8 @@ async fn targets_become_uris() {
         ("GET /a?b=%20 HTTP/1.1\r\nHost: x\r\n\r\n", "/a?b=%20 None x"),
         ("GET //a/b HTTP/1.1\r\nHost: x\r\n\r\n", "//a/b None x"),
         (
-            "GET http://u@y:8/a HTTP/1.1\r\nHost: x\r\n\r\n",
-            "http://u@y:8/a Some(u@y:8) y:8",
+            "GET http://y:8/a HTTP/1.1\r\nHost: x\r\n\r\n",
+            "http://y:8/a Some(y:8) y:8",
         ),
         ("GET http://y/a HTTP/1.0\r\n\r\n", "http://y/a Some(y) y"),
     ] {
