@@ -4,7 +4,7 @@ use clap::{Parser, Subcommand};
 
 /// HTTP connections that stay: see whether they are reused, and why not.
 #[derive(Debug, Parser)]
-#[command(name = "keepline", version, propagate_version = true, after_long_help = EXAMPLES)]
+#[command(name = "keepline", bin_name = "keepline", version, propagate_version = true, after_long_help = EXAMPLES)]
 #[command(disable_help_subcommand = true)]
 pub(crate) struct Cli {
     #[command(subcommand)]
@@ -13,17 +13,17 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Demo(crate::demo::Args),
     Get(crate::get::Args),
     Serve(crate::serve::Args),
-    Demo(crate::demo::Args),
 }
 
 const EXAMPLES: &str = "\
 Examples:
-  keepline demo                                    what reuse is, and what it saves, in five seconds
-  keepline serve &                                 a server to try it on
-  keepline get http://127.0.0.1:8080/              one request: the body, like curl
-  keepline get -n 101 http://127.0.0.1:8080/       which connection did each request run on, and why?
+  keepline demo                                 what reuse is, and what it saves, in seconds
+  keepline serve &                              a server to try it on
+  keepline get http://127.0.0.1:8080/           one request: the body, like curl
+  keepline get -n 101 http://127.0.0.1:8080/    which connection did each run on, and why?
 
 Exit status: 0 if all was well, 1 if a request failed, 2 for wrong usage.
 Durations are written 500ms, 2s, 1m, 1h; sizes 4096, 64KiB, 1M. NO_COLOR switches colours off.";
@@ -64,6 +64,6 @@ mod tests {
             .get_subcommands()
             .map(|command| command.get_name().to_owned())
             .collect();
-        assert_eq!(offered, ["get", "serve", "demo"]);
+        assert_eq!(offered, ["demo", "get", "serve"]);
     }
 }

@@ -39,9 +39,9 @@ fn main() -> ExitCode {
     let _ = keepline::net::raise_open_files_limit();
     let mut screen = Screen::new();
     let outcome = match cli.command {
+        Command::Demo(args) => demo::run(&args, &mut screen),
         Command::Get(args) => get::run(&args, &mut screen),
         Command::Serve(args) => serve::run(&args, &mut screen),
-        Command::Demo(args) => demo::run(&args, &mut screen),
     };
     screen.finish();
     match outcome {

@@ -73,14 +73,13 @@ pub(crate) fn savings(columns: &[(&'static str, Measured)]) -> String {
         .chunks_exact(2)
         .map(|pair| {
             let spent = |place: usize| pair[place].1.cpu_per_request().as_secs_f64();
-            format!(
-                "{:.0} %",
-                100.0 * (1.0 - spent(0) / spent(1).max(f64::MIN_POSITIVE))
-            )
+            let saved = 1.0 - spent(0) / spent(1).max(f64::MIN_POSITIVE);
+            let scheme = pair[0].0.split(',').next().unwrap_or_default();
+            format!("{:.0} % over {scheme}", 100.0 * saved.max(0.0))
         })
         .collect();
     format!(
-        "Reuse saves {} of the CPU time, and as many handshakes as there are requests but one.",
+        "Of the CPU time, reuse saves {}; of the handshakes, all but the first.",
         saved.join(" and ")
     )
 }
