@@ -173,15 +173,6 @@ impl Driver {
         self.piece.is_empty() && self.piece_end.is_empty() && self.unsent() < OUTPUT_FULL
     }
 
-    /// Copies a piece that waits behind `output`, so that something can be appended. A caller that
-    /// flushes first never needs it.
-    pub(crate) fn absorb_piece(&mut self) {
-        self.output
-            .extend_from_slice(&std::mem::take(&mut self.piece));
-        self.output
-            .extend_from_slice(std::mem::take(&mut self.piece_end));
-    }
-
     /// A head or the end of a body can be appended to `output` without overtaking a piece.
     pub(crate) fn can_append(&self) -> bool {
         self.piece.is_empty() && self.piece_end.is_empty()

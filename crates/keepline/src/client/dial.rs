@@ -282,7 +282,9 @@ async fn connect_any(
         match outcome.and_then(|tcp| configure(&tcp).map(|()| tcp)) {
             Ok(tcp) => return Ok(tcp),
             Err(error) => {
-                failure = Error::caused(ErrorKind::Connect, format!("{address}: {error}"));
+                // Still the system's error, so that whoever asks for its kind learns of a refusal.
+                let named = io::Error::new(error.kind(), format!("{address}: {error}"));
+                failure = Error::caused(ErrorKind::Connect, named);
             }
         }
     }

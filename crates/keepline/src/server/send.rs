@@ -151,9 +151,6 @@ impl Wire {
 
     /// Lets something be appended behind whatever is queued.
     fn make_room(&mut self) {
-        if !self.driver.can_append() {
-            self.driver.absorb_piece();
-        }
         self.driver.lend_output();
     }
 
