@@ -2,7 +2,11 @@
 
 mod bodies;
 mod drop_and_drain;
+mod events;
 mod idle;
+mod interim;
+mod life;
+mod limits;
 mod race;
 mod retry;
 mod reuse;
