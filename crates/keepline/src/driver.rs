@@ -257,6 +257,14 @@ impl Driver {
         self.eof = true;
     }
 
+    /// Goes on with bytes that have been read from the stream while no buffer was held.
+    pub(crate) fn restart(&mut self, input: BytesMut) {
+        debug_assert!(self.input.is_empty());
+        self.reset_counters();
+        self.read = input.len() as u64;
+        self.input = input;
+    }
+
     /// Takes the stream out; what is buffered is lost.
     pub(crate) fn take_stream(&mut self) -> Stream {
         std::mem::replace(&mut self.stream, Stream::gone())

@@ -55,6 +55,10 @@ impl<'c> Exchange<'c> {
         Self { wire, head, info }
     }
 
+    pub(super) fn into_fields(self) -> Fields {
+        self.head.into_fields()
+    }
+
     /// The head of the request.
     #[must_use]
     pub const fn head(&self) -> &RequestHead {

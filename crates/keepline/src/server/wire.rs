@@ -21,6 +21,8 @@ use tokio::time::Instant;
 use super::after::Unread;
 use super::info::RequestInfo;
 use super::registry::{Hub, Registration};
+use super::rest::WarmSeat;
+use super::settings::Settings;
 use crate::CloseReason;
 use crate::deadline::Deadline;
 use crate::driver::{Driver, Incoming};
@@ -42,11 +44,27 @@ pub(super) struct Core {
     pub(super) expires: Option<Instant>,
     /// Requests whose head has been received.
     pub(super) requests: u64,
+    /// When it will have rested for too long; unset by each request.
+    pub(super) rests_until: Option<Instant>,
 }
 
 impl Core {
     pub(super) fn hub(&self) -> &Hub {
         &self.registration.shard.hub
+    }
+
+    /// A new connection waits for its first request.
+    pub(super) fn wait_for_first(&mut self, settings: &Settings) {
+        self.deadline.set(settings.head_timeout);
+        self.rests_until = self.deadline.at();
+    }
+
+    /// It waits for a further request. Empty lines are none, and earn no further time.
+    pub(super) fn rest_from(&mut self, now: Instant) {
+        if self.rests_until.is_none() {
+            let idle = self.hub().settings.idle_timeout;
+            self.rests_until = idle.and_then(|idle| now.checked_add(idle));
+        }
     }
 }
 
@@ -98,6 +116,8 @@ pub(super) struct Wire {
     /// The rest of the request body will not be found.
     lost: Option<Lost>,
     pub(super) trailers: Option<Fields>,
+    /// It may keep its box while it rests.
+    pub(super) warm: Option<WarmSeat>,
 }
 
 /// Its beginning and end.
@@ -116,6 +136,7 @@ impl Wire {
             abandoned: false,
             lost: None,
             trailers: None,
+            warm: None,
         }
     }
 
@@ -129,6 +150,7 @@ impl Wire {
         let facts = head.fields().facts();
         self.core.registration.shard.count_request();
         self.core.requests += 1;
+        self.core.rests_until = None;
         self.core.deadline.clear();
         self.abandoned = false;
         self.trailers = None;
