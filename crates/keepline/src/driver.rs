@@ -265,7 +265,12 @@ impl Driver {
         self.input = input;
     }
 
-    /// Takes the stream out; what is buffered is lost.
+    /// Takes out what has arrived and is not received yet.
+    pub(crate) fn take_input(&mut self) -> BytesMut {
+        std::mem::take(&mut self.input)
+    }
+
+    /// Takes the stream out; what is buffered stays behind.
     pub(crate) fn take_stream(&mut self) -> Stream {
         std::mem::replace(&mut self.stream, Stream::gone())
     }

@@ -14,6 +14,8 @@ mod reason;
 pub mod server;
 #[cfg(feature = "tls")]
 pub mod tls;
+#[cfg(feature = "server")]
+pub mod upgrade;
 
 pub use body::Body;
 #[cfg(feature = "client")]

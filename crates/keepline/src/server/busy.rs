@@ -78,6 +78,9 @@ async fn exchange<H: Handler>(
     };
     let fields = exchange.into_fields();
     wire.driver.proto.reclaim(fields);
+    if wire.is_handed_over {
+        return Err(Rest::Abort(CloseReason::Upgraded));
+    }
     let problem = match handled {
         Handled::Returned(Ok(())) if wire.is_response_complete() => return settle(wire).await,
         Handled::Returned(Ok(())) => "the handler gave no complete answer",

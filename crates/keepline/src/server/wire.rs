@@ -116,6 +116,8 @@ pub(super) struct Wire {
     /// The rest of the request body will not be found.
     lost: Option<Lost>,
     pub(super) trailers: Option<Fields>,
+    /// Somebody else has the stream.
+    pub(super) is_handed_over: bool,
     /// It may keep its box while it rests.
     pub(super) warm: Option<WarmSeat>,
 }
@@ -136,6 +138,7 @@ impl Wire {
             abandoned: false,
             lost: None,
             trailers: None,
+            is_handed_over: false,
             warm: None,
         }
     }
@@ -154,11 +157,16 @@ impl Wire {
         self.core.deadline.clear();
         self.abandoned = false;
         self.trailers = None;
+        let is_bodiless = self.driver.proto.remaining() == Some(0);
+        if is_bodiless {
+            // Its end is here too; now nobody has to look for it.
+            let _ = self.piece_here();
+        }
         // "A server that receives a 100-continue expectation in an HTTP/1.0 request MUST ignore
         // that expectation" (RFC 9110 §10.1.1); nor is there anything to continue without a body.
         let waits = facts.expect == Expectation::Continue
             && head.version() >= http::Version::HTTP_11
-            && self.driver.proto.remaining() != Some(0);
+            && !is_bodiless;
         self.awaits = if waits {
             Continue::Awaited
         } else {
