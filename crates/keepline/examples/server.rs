@@ -32,7 +32,11 @@ impl Handler for Hello {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
-    let address: SocketAddr = arguments.next().as_deref().unwrap_or("127.0.0.1:8080").parse()?;
+    let address: SocketAddr = arguments
+        .next()
+        .as_deref()
+        .unwrap_or("127.0.0.1:8080")
+        .parse()?;
     let is_raw = arguments.next().as_deref() == Some("raw");
 
     net::raise_open_files_limit()?;
@@ -52,6 +56,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         });
         server.serve(listener, hello).await?;
     }
-    println!("{:?}", server.stats());
+    eprintln!("{:?}", server.stats());
     Ok(())
 }

@@ -172,8 +172,10 @@ impl Driver {
     /// Copies a piece that waits behind `output`, so that something can be appended. A caller that
     /// flushes first never needs it.
     pub(crate) fn absorb_piece(&mut self) {
-        self.output.extend_from_slice(&std::mem::take(&mut self.piece));
-        self.output.extend_from_slice(std::mem::take(&mut self.piece_end));
+        self.output
+            .extend_from_slice(&std::mem::take(&mut self.piece));
+        self.output
+            .extend_from_slice(std::mem::take(&mut self.piece_end));
     }
 
     /// A head or the end of a body can be appended to `output` without overtaking a piece.

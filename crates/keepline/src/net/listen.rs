@@ -140,10 +140,7 @@ impl Listener {
     }
 
     /// The next connection.
-    pub(crate) fn poll_accept(
-        &self,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<(Stream, PeerAddr)>> {
+    pub(crate) fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Stream, PeerAddr)>> {
         match &self.kind {
             Kind::Tcp(listener) => {
                 let (tcp, peer) = ready!(listener.poll_accept(cx))?;
@@ -263,6 +260,9 @@ mod tests {
     #[test]
     fn the_limit_of_open_files_is_the_hard_one() {
         let raised = raise_open_files_limit().unwrap();
-        assert_eq!(getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX), raised);
+        assert_eq!(
+            getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX),
+            raised
+        );
     }
 }

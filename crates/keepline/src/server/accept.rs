@@ -122,9 +122,8 @@ mod tests {
 
     #[test]
     fn pauses_double_up_to_a_second() {
-        let pauses = std::iter::successors(Some(next_pause(None)), |&last| {
-            Some(next_pause(Some(last)))
-        });
+        let pauses =
+            std::iter::successors(Some(next_pause(None)), |&last| Some(next_pause(Some(last))));
         let millis: Vec<_> = pauses.take(10).map(|pause| pause.as_millis()).collect();
         assert_eq!(millis, [5, 10, 20, 40, 80, 160, 320, 640, 1000, 1000]);
     }

@@ -154,13 +154,34 @@ mod tests {
         };
         for (facts, expected) in [
             (OPEN, None),
-            (BeforeHead { is_draining: true, ..OPEN }, Some(CloseReason::Shutdown)),
-            (BeforeHead { is_used_up: true, ..OPEN }, Some(CloseReason::MaxRequests)),
-            (BeforeHead { is_expired: true, ..OPEN }, Some(CloseReason::Lifetime)),
+            (
+                BeforeHead {
+                    is_draining: true,
+                    ..OPEN
+                },
+                Some(CloseReason::Shutdown),
+            ),
+            (
+                BeforeHead {
+                    is_used_up: true,
+                    ..OPEN
+                },
+                Some(CloseReason::MaxRequests),
+            ),
+            (
+                BeforeHead {
+                    is_expired: true,
+                    ..OPEN
+                },
+                Some(CloseReason::Lifetime),
+            ),
             // Somebody may still read it.
             (unread(rest(101), false, false), None),
             (unread(rest(100), true, false), None),
-            (unread(rest(101), true, false), Some(CloseReason::NotDrained)),
+            (
+                unread(rest(101), true, false),
+                Some(CloseReason::NotDrained),
+            ),
             (unread(none, true, false), None),
             // A body that waits for 100 is not waited for.
             (unread(rest(1), false, true), Some(CloseReason::NotDrained)),
@@ -172,6 +193,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a table")]
     fn after_exchange_truth_table() {
         use After::{Close, Drain, KeepAlive, Linger};
         use CloseReason::{LocalAskedClose, NotDrained, NotPersistent, PeerAskedClose};
@@ -191,17 +213,87 @@ mod tests {
             (None, unknown, false, false, true, Drain),
             (None, large, false, false, false, Linger(NotDrained)),
             (None, rest, true, false, false, Linger(NotDrained)),
-            (None, Unread::Lost, false, false, false, Linger(CloseReason::ProtocolError)),
-            (Some(PeerAskedClose), whole, false, false, false, Close(PeerAskedClose)),
-            (Some(PeerAskedClose), whole, false, false, true, Linger(PeerAskedClose)),
-            (Some(PeerAskedClose), rest, false, false, false, Linger(PeerAskedClose)),
-            (Some(PeerAskedClose), rest, false, true, false, Close(PeerAskedClose)),
-            (Some(NotPersistent), whole, false, false, false, Close(NotPersistent)),
+            (
+                None,
+                Unread::Lost,
+                false,
+                false,
+                false,
+                Linger(CloseReason::ProtocolError),
+            ),
+            (
+                Some(PeerAskedClose),
+                whole,
+                false,
+                false,
+                false,
+                Close(PeerAskedClose),
+            ),
+            (
+                Some(PeerAskedClose),
+                whole,
+                false,
+                false,
+                true,
+                Linger(PeerAskedClose),
+            ),
+            (
+                Some(PeerAskedClose),
+                rest,
+                false,
+                false,
+                false,
+                Linger(PeerAskedClose),
+            ),
+            (
+                Some(PeerAskedClose),
+                rest,
+                false,
+                true,
+                false,
+                Close(PeerAskedClose),
+            ),
+            (
+                Some(NotPersistent),
+                whole,
+                false,
+                false,
+                false,
+                Close(NotPersistent),
+            ),
             // The client may have sent more before it learned of the end.
-            (Some(LocalAskedClose), whole, false, false, false, Linger(LocalAskedClose)),
-            (Some(LocalAskedClose), whole, false, true, false, Close(LocalAskedClose)),
-            (Some(CloseReason::MaxRequests), whole, false, false, false, Linger(CloseReason::MaxRequests)),
-            (Some(NotDrained), large, true, false, true, Linger(NotDrained)),
+            (
+                Some(LocalAskedClose),
+                whole,
+                false,
+                false,
+                false,
+                Linger(LocalAskedClose),
+            ),
+            (
+                Some(LocalAskedClose),
+                whole,
+                false,
+                true,
+                false,
+                Close(LocalAskedClose),
+            ),
+            (
+                Some(CloseReason::MaxRequests),
+                whole,
+                false,
+                false,
+                false,
+                Linger(CloseReason::MaxRequests),
+            ),
+            (
+                Some(NotDrained),
+                large,
+                true,
+                false,
+                true,
+                Linger(NotDrained),
+            ),
         ] {
             let facts = AtEnd {
                 closing,

@@ -200,7 +200,9 @@ mod tests {
                 "keep_alive_header",
             ),
             (
-                builder().idle_timeout(Some(second)).keep_alive_header(Some(second)),
+                builder()
+                    .idle_timeout(Some(second))
+                    .keep_alive_header(Some(second)),
                 "keep_alive_header",
             ),
         ] {

@@ -59,6 +59,11 @@ pub(super) async fn serve_requests<H: Handler>(
         if let Err(end) = outcome {
             break end;
         }
+        if wire.driver.buffered() > 0 {
+            // A long pipeline lets other connections have their turn. (Where nothing is here, the
+            // next read sees to that.)
+            tokio::task::coop::consume_budget().await;
+        }
     };
     let (core, stream) = wire.into_parts();
     (end, core, stream)
@@ -161,6 +166,8 @@ async fn settle(wire: &mut Wire) -> Result<(), Rest> {
         });
         let (rest, reason) = match after {
             After::KeepAlive => {
+                // Whatever was waited for; the next head has a time of its own.
+                wire.core.deadline.clear();
                 // Both messages are complete and nobody has said close: the core cannot refuse.
                 let next = wire.driver.proto.next_exchange();
                 return next.map_err(|_| Rest::Close(CloseReason::LocalAskedClose));

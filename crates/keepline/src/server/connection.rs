@@ -120,7 +120,9 @@ fn expiry(settings: &Settings, id: u64, opened: Instant) -> Option<Instant> {
     let age = settings.max_age?;
     // A hash with a key of this process stands in for a random number; nothing secret is at stake.
     let draw = RandomState::new().hash_one(id) >> 32;
-    let earlier = settings.age_jitter.mul_f64(draw as f64 / f64::from(u32::MAX));
+    let earlier = settings
+        .age_jitter
+        .mul_f64(draw as f64 / f64::from(u32::MAX));
     opened.checked_add(age.saturating_sub(earlier))
 }
 
@@ -169,7 +171,11 @@ mod tests {
             .collect();
         assert_eq!(ages.len(), 100);
         assert!(ages.iter().all(|&own| own <= age && own >= age - jitter));
-        let spread = ages.iter().max().unwrap().abs_diff(*ages.iter().min().unwrap());
+        let spread = ages
+            .iter()
+            .max()
+            .unwrap()
+            .abs_diff(*ages.iter().min().unwrap());
         assert!(spread > jitter / 2, "{spread:?}");
         assert_eq!(expiry(&Settings::default(), 1, opened), None);
     }

@@ -56,8 +56,14 @@ mod tests {
         let until = CACHE.with_borrow(|cached| cached.as_ref().map(|cached| cached.until));
         assert!(until.is_some_and(|until| until > now && until <= now + Duration::from_secs(1)));
         value(now);
-        assert_eq!(until, CACHE.with_borrow(|cached| cached.as_ref().map(|c| c.until)));
+        assert_eq!(
+            until,
+            CACHE.with_borrow(|cached| cached.as_ref().map(|c| c.until))
+        );
         value(now + Duration::from_secs(1));
-        assert_ne!(until, CACHE.with_borrow(|cached| cached.as_ref().map(|c| c.until)));
+        assert_ne!(
+            until,
+            CACHE.with_borrow(|cached| cached.as_ref().map(|c| c.until))
+        );
     }
 }

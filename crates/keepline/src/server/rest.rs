@@ -67,6 +67,10 @@ pub(super) async fn rest(wire: &mut Wire) -> Result<(), Rest> {
     wire.core.registration.change(ConnectionState::Idle);
     let now = Instant::now();
     wire.core.rest_from(now);
+    if wire.driver.buffered() > 0 {
+        // Empty lines, which the protocol core has begun to skip: both are forgotten with the box.
+        return Err(Rest::Idle);
+    }
     if wire.warm.is_none() {
         wire.warm = Some(WarmSeat::take(&wire.core.registration.shard).ok_or(Rest::Idle)?);
     }

@@ -78,7 +78,8 @@ impl Wire {
         self.make_room();
         // HTTP/1.0 and a length that is not known: the end of the connection ends the body.
         let is_kept = self.driver.proto.persistence() == Persistence::Persistent
-            && (length != BodyLength::Unknown || self.driver.proto.peer_version() >= Version::HTTP_11);
+            && (length != BodyLength::Unknown
+                || self.driver.proto.peer_version() >= Version::HTTP_11);
         let hub = &self.core.registration.shard.hub;
         let keep_alive = hub.keep_alive.as_deref().filter(|_| is_kept);
         let keep_alive = keep_alive.map(|value| Field::new(b"keep-alive", value.as_bytes()));
@@ -103,7 +104,9 @@ impl Wire {
         let settings = &core.hub().settings;
         BeforeHead {
             is_draining: core.hub().phase() > Phase::Running,
-            is_used_up: settings.max_requests.is_some_and(|max| core.requests >= max),
+            is_used_up: settings
+                .max_requests
+                .is_some_and(|max| core.requests >= max),
             is_expired: core.expires.is_some_and(|expires| now >= expires),
             unread: self.unread(),
             is_abandoned: self.abandoned,
@@ -184,19 +187,14 @@ impl Wire {
 
     /// A final head has been sent, or queued.
     pub(super) fn is_head_sent(&self) -> bool {
-        !matches!(
-            self.driver.proto.state(),
-            State::Idle | State::SendResponse
-        )
+        !matches!(self.driver.proto.state(), State::Idle | State::SendResponse)
     }
 
     /// The response is complete, as far as we are concerned.
     pub(super) fn is_response_complete(&self) -> bool {
         matches!(
             self.driver.proto.state(),
-            State::Done
-                | State::MustClose
-                | State::Switched
+            State::Done | State::MustClose | State::Switched
         )
     }
 

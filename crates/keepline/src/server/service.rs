@@ -87,7 +87,9 @@ where
     async fn handle(&mut self, exchange: &mut Exchange<'_>) -> Result<(), Error> {
         let Some(mut request) = typed_request(exchange.head()) else {
             let problem = "the request target is not a URI";
-            return exchange.wire.append_answer(StatusCode::BAD_REQUEST, problem);
+            return exchange
+                .wire
+                .append_answer(StatusCode::BAD_REQUEST, problem);
         };
         if exchange.wire.core.hub().settings.request_info {
             request.extensions_mut().insert(*exchange.info());
@@ -234,9 +236,7 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Error>> {
         loop {
-            if !wire.driver.wants_content()
-                && wire.poll_flush_discarding(cx)?.is_pending()
-            {
+            if !wire.driver.wants_content() && wire.poll_flush_discarding(cx)?.is_pending() {
                 // Somebody else may be reading the request meanwhile.
                 while pump(wire, link, cx) == Pumped::Delivered {}
                 return Poll::Pending;

@@ -113,7 +113,10 @@ impl Settings {
             return invalid("max_age", "has to be longer than its jitter");
         }
         if self.linger_time < self.linger_timeout {
-            return invalid("linger", "in all has to be at least as long as without a byte");
+            return invalid(
+                "linger",
+                "in all has to be at least as long as without a byte",
+            );
         }
         if self.keep_alive_margin.is_some() && self.told_idle_seconds().is_none() {
             return invalid(

@@ -192,11 +192,10 @@ impl Wire {
         ready!(self.poll_flush(cx))?;
         let is_in_head = self.driver.proto.is_in_head(self.driver.buffered());
         if !is_in_head {
+            // Nothing, or empty lines, which are no request.
             return Poll::Ready(Ok(if self.driver.is_eof() {
                 Next::Closed
             } else {
-                // Nothing, or empty lines, which are no request.
-                self.driver.discard_input();
                 Next::Idle
             }));
         }

@@ -49,10 +49,7 @@ impl ServerTls {
     ///
     /// # Errors
     /// As [`from_pem`](Self::from_pem); also if a file cannot be read.
-    pub fn from_pem_files(
-        chain: impl AsRef<Path>,
-        key: impl AsRef<Path>,
-    ) -> Result<Self, Error> {
+    pub fn from_pem_files(chain: impl AsRef<Path>, key: impl AsRef<Path>) -> Result<Self, Error> {
         let read = |path: &Path| {
             std::fs::read(path).map_err(|error| tls_error(format!("{}: {error}", path.display())))
         };

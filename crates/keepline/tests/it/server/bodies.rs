@@ -11,12 +11,18 @@ use super::*;
 async fn request_bodies_arrive_however_they_are_framed_and_split() {
     let large = "0123456789".repeat(30_000);
     let length = format!("Content-Length: {}\r\n\r\n{large}", large.len());
-    let chunked = format!("Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{large}\r\n0\r\n\r\n", large.len());
+    let chunked = format!(
+        "Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{large}\r\n0\r\n\r\n",
+        large.len()
+    );
     for (rest, expected) in [
         ("Content-Length: 5\r\n\r\nhello", "hello"),
         ("Content-Length: 0\r\n\r\n", ""),
         ("Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", ""),
-        ("Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n1\r\n!\r\n0\r\n\r\n", "hello!"),
+        (
+            "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n1\r\n!\r\n0\r\n\r\n",
+            "hello!",
+        ),
         (&length, &*large),
         (&chunked, &*large),
     ] {
@@ -37,7 +43,10 @@ async fn request_bodies_arrive_however_they_are_framed_and_split() {
 async fn trailers_of_a_request_reach_the_service() {
     async fn trailers(request: Request<Body>) -> Result<Response<Body>, keepline::BoxError> {
         let collected = request.into_body().collect().await?;
-        let sum = collected.trailers().and_then(|trailers| trailers.get("x-sum")).cloned();
+        let sum = collected
+            .trailers()
+            .and_then(|trailers| trailers.get("x-sum"))
+            .cloned();
         let content = collected.to_bytes();
         Ok(Response::new(format!("{content:?} {sum:?}").into()))
     }
@@ -48,7 +57,10 @@ async fn trailers_of_a_request_reach_the_service() {
         for piece in [request.len(), 1] {
             let (mut client, _ended) = client_of(&server(), service_fn(trailers));
             client.dribble(&request, piece).await;
-            let expected = format!("b\"{}\" Some(\"9\")", if content.is_empty() { "" } else { "hi" });
+            let expected = format!(
+                "b\"{}\" Some(\"9\")",
+                if content.is_empty() { "" } else { "hi" }
+            );
             assert_eq!(answer(&mut client).await.content, expected);
         }
     }
@@ -63,15 +75,22 @@ async fn a_known_length_is_told_to_the_service_as_it_shrinks() {
             frame?;
             hints.push(body.size_hint().exact());
         }
-        Ok(Response::new(format!("{hints:?} {}", body.is_end_stream()).into()))
+        Ok(Response::new(
+            format!("{hints:?} {}", body.is_end_stream()).into(),
+        ))
     }
     let (mut client, _ended) = client_of(&server(), service_fn(hints));
-    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n").await;
+    client
+        .send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n")
+        .await;
     tokio::task::yield_now().await;
     client.send("ab").await;
     tokio::task::yield_now().await;
     client.send("cd").await;
-    assert_eq!(answer(&mut client).await.content, "[Some(4), Some(2), Some(0)] true");
+    assert_eq!(
+        answer(&mut client).await.content,
+        "[Some(4), Some(2), Some(0)] true"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -95,11 +114,16 @@ async fn nothing_is_read_that_nobody_asked_for() {
     let (ours, theirs) = duplex(1000);
     let _ended = server().serve_connection(keepline::net::Stream::new(theirs), service);
     let mut client = RawClient::over(ours);
-    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n").await;
+    client
+        .send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n")
+        .await;
     // The pipe takes 1000 bytes, the connection reads a bounded amount ahead: most has to wait.
     let chunk = [b'z'; 1000];
     let mut sent = 0;
-    while tokio::time::timeout(Duration::from_secs(1), client.try_send(chunk)).await.is_ok() {
+    while tokio::time::timeout(Duration::from_secs(1), client.try_send(chunk))
+        .await
+        .is_ok()
+    {
         sent += chunk.len();
     }
     assert!((1000..40_000).contains(&sent), "{sent}");
@@ -120,14 +144,18 @@ async fn a_body_can_be_read_by_another_task_while_the_answer_is_on_its_way() {
         }
     });
     let (mut client, _ended) = client_of(&server(), service);
-    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nab").await;
+    client
+        .send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nab")
+        .await;
     assert_eq!(answer(&mut client).await.content, "accepted");
     client.send("cd").await;
     tokio::task::yield_now().await;
     client.send("ef").await;
     assert_eq!(content.recv().await.unwrap().unwrap(), "abcdef");
     // The connection goes on once that task is through.
-    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n!").await;
+    client
+        .send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n!")
+        .await;
     assert_eq!(answer(&mut client).await.content, "accepted");
     assert_eq!(content.recv().await.unwrap().unwrap(), "!");
 }
@@ -138,7 +166,9 @@ async fn a_body_can_be_echoed_while_it_arrives() {
         Ok(Response::new(request.into_body()))
     }
     let (mut client, _ended) = client_of(&server(), service_fn(echo));
-    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n").await;
+    client
+        .send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n")
+        .await;
     assert!(client.read_head().await.contains("content-length: 9\r\n"));
     for piece in ["one", "two", "six"] {
         client.send(piece).await;
@@ -154,20 +184,37 @@ async fn a_body_that_breaks_off_or_breaks_the_framing_fails_for_its_reader() {
         ("Content-Length: 5\r\n\r\nhell", "closed"),
         ("Transfer-Encoding: chunked\r\n\r\n5\r\nhell", "closed"),
         ("Transfer-Encoding: chunked\r\n\r\nx\r\n", "chunk-size"),
-        ("Transfer-Encoding: chunked\r\n\r\n1\r\nab\r\n", "does not end with CRLF"),
-        ("Transfer-Encoding: chunked\r\n\r\n1\nab\r\n", "LF instead of CRLF"),
-        ("Transfer-Encoding: chunked\r\n\r\n0\r\nbad trailer\r\n\r\n", "malformed"),
+        (
+            "Transfer-Encoding: chunked\r\n\r\n1\r\nab\r\n",
+            "does not end with CRLF",
+        ),
+        (
+            "Transfer-Encoding: chunked\r\n\r\n1\nab\r\n",
+            "LF instead of CRLF",
+        ),
+        (
+            "Transfer-Encoding: chunked\r\n\r\n0\r\nbad trailer\r\n\r\n",
+            "malformed",
+        ),
     ] {
         let (mut client, ended) = client();
-        client.send(format!("POST /echo HTTP/1.1\r\nHost: a\r\n{body}")).await;
+        client
+            .send(format!("POST /echo HTTP/1.1\r\nHost: a\r\n{body}"))
+            .await;
         client.half_close().await;
         let answers = rest(&mut client).await;
         let (head, content) = answers.split_once("\r\n\r\n").expect("a head");
         assert!(head.contains("connection: close"), "{head}");
-        assert!(content.starts_with("failed: ") && content.contains(error), "{content}");
+        assert!(
+            content.starts_with("failed: ") && content.contains(error),
+            "{content}"
+        );
         let reason = ended.await.unwrap();
         let is_closed = reason == CloseReason::PeerClosed;
-        assert!(is_closed || reason == CloseReason::ProtocolError, "{reason}");
+        assert!(
+            is_closed || reason == CloseReason::ProtocolError,
+            "{reason}"
+        );
         assert_eq!(is_closed, error == "closed");
     }
 }
@@ -194,7 +241,9 @@ async fn a_response_that_contradicts_itself_is_our_error() {
         };
         if value.is_empty() {
             response.headers_mut().insert("content-length", 5.into());
-            response.headers_mut().insert("transfer-encoding", "chunked".parse().unwrap());
+            response
+                .headers_mut()
+                .insert("transfer-encoding", "chunked".parse().unwrap());
         } else {
             response.headers_mut().insert(name, value.parse().unwrap());
         }
@@ -208,7 +257,9 @@ async fn a_response_that_contradicts_itself_is_our_error() {
         ("/long", "200 "),
     ] {
         let (mut client, ended) = client_of(&server(), service_fn(contradicts));
-        client.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n")).await;
+        client
+            .send(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"))
+            .await;
         let answer = rest(&mut client).await;
         let (head, content) = answer.split_once("\r\n\r\n").expect("a head");
         let found = format!("{} {content}", &head[9..12]);

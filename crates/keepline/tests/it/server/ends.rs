@@ -11,9 +11,17 @@ async fn a_service_that_fails_or_panics_answers_500_and_closes() {
         let server = server();
         let (mut client, ended) = client_of(&server, service_fn(routes));
         assert_persists(&mut client).await;
-        let answer = ask(&mut client, &format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n")).await;
+        let answer = ask(
+            &mut client,
+            &format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"),
+        )
+        .await;
         assert_eq!((answer.status(), answer.says_close()), (500, true));
-        assert!(!answer.content.contains("out of order"), "{}", answer.content);
+        assert!(
+            !answer.content.contains("out of order"),
+            "{}",
+            answer.content
+        );
         client.half_close().await;
         assert_eq!(rest(&mut client).await, "");
         assert_eq!(ended.await.unwrap(), CloseReason::LocalAskedClose);
@@ -58,12 +66,8 @@ impl Drop for OnDrop {
 
 /// A service that never answers, and gates for its start and for the drop of its future.
 fn stuck() -> (
-    impl Service<
-        Request<Body>,
-        Response = Response<Body>,
-        Error = Infallible,
-        Future: Send + 'static,
-    > + Clone
+    impl Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send + 'static>
+    + Clone
     + Send
     + 'static,
     Gate,
@@ -90,7 +94,9 @@ async fn a_reset_cancels_the_handler_and_a_fin_does_not() {
     let server = server();
     tokio::spawn(server.serve(listener, service));
     let mut client = RawClient::connect(address).await;
-    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi").await;
+    client
+        .send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi")
+        .await;
     started.opened().await;
     client.half_close().await;
     // The FIN has been seen once the kernel has acknowledged it; give the task its turn.
@@ -171,7 +177,8 @@ async fn bytes_that_arrive_while_a_handler_works_are_kept_for_later() {
 async fn a_connection_that_fails_while_it_is_idle_is_forgotten() {
     let (ours, theirs) = duplex(4096);
     let get = "GET /again HTTP/1.1\r\nHost: a\r\n\r\n";
-    let faulty = Faulty::new(theirs).reads_after(get.len(), Fault::Error(io::ErrorKind::ConnectionReset));
+    let faulty =
+        Faulty::new(theirs).reads_after(get.len(), Fault::Error(io::ErrorKind::ConnectionReset));
     let ended = server().serve_connection(keepline::net::Stream::new(faulty), service_fn(routes));
     let mut client = RawClient::over(ours);
     assert_persists(&mut client).await;

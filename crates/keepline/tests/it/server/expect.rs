@@ -24,8 +24,18 @@ async fn who_is_told_to_continue() {
     let length = "Content-Length: 5\r\n";
     for (path, fields, body, expected) in [
         // Read: told.
-        ("/echo", format!("Expect: 100-continue\r\n{length}"), "hello", (100, Some(200), false)),
-        ("/echo", format!("EXPECT: 100-Continue\r\n{length}"), "hello", (100, Some(200), false)),
+        (
+            "/echo",
+            format!("Expect: 100-continue\r\n{length}"),
+            "hello",
+            (100, Some(200), false),
+        ),
+        (
+            "/echo",
+            format!("EXPECT: 100-Continue\r\n{length}"),
+            "hello",
+            (100, Some(200), false),
+        ),
         (
             "/echo",
             "Expect: 100-continue\r\nTransfer-Encoding: chunked\r\n".to_owned(),
@@ -33,14 +43,44 @@ async fn who_is_told_to_continue() {
             (100, Some(200), false),
         ),
         // Not read: not told, and not waited for.
-        ("/unread", format!("Expect: 100-continue\r\n{length}"), "", (200, None, true)),
+        (
+            "/unread",
+            format!("Expect: 100-continue\r\n{length}"),
+            "",
+            (200, None, true),
+        ),
         // Without a body there is nothing to continue.
-        ("/echo", "Expect: 100-continue\r\nContent-Length: 0\r\n".to_owned(), "", (200, None, false)),
-        ("/echo", "Expect: 100-continue\r\n".to_owned(), "", (200, None, false)),
-        ("/unread", "Expect: 100-continue\r\nContent-Length: 0\r\n".to_owned(), "", (200, None, false)),
+        (
+            "/echo",
+            "Expect: 100-continue\r\nContent-Length: 0\r\n".to_owned(),
+            "",
+            (200, None, false),
+        ),
+        (
+            "/echo",
+            "Expect: 100-continue\r\n".to_owned(),
+            "",
+            (200, None, false),
+        ),
+        (
+            "/unread",
+            "Expect: 100-continue\r\nContent-Length: 0\r\n".to_owned(),
+            "",
+            (200, None, false),
+        ),
         // Anything else cannot be met.
-        ("/echo", format!("Expect: a-pony\r\n{length}"), "", (417, None, true)),
-        ("/echo", format!("Expect: 100-continue, a-pony\r\n{length}"), "", (417, None, true)),
+        (
+            "/echo",
+            format!("Expect: a-pony\r\n{length}"),
+            "",
+            (417, None, true),
+        ),
+        (
+            "/echo",
+            format!("Expect: 100-continue, a-pony\r\n{length}"),
+            "",
+            (417, None, true),
+        ),
     ] {
         let request = format!("POST {path} HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
         assert_eq!(first_status(&request, body).await, expected, "{request}");
@@ -61,7 +101,8 @@ async fn http_1_0_is_never_told_to_continue() {
 
 #[tokio::test(start_paused = true)]
 async fn who_sends_without_waiting_is_not_told_and_loses_nothing() {
-    let request = "POST /echo HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\nhello";
+    let request =
+        "POST /echo HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\nhello";
     let (mut client, _ended) = client();
     let answer = ask(&mut client, request).await;
     assert_eq!((answer.status(), &*answer.content), (200, "hello"));
@@ -72,7 +113,8 @@ async fn who_sends_without_waiting_is_not_told_and_loses_nothing() {
 #[tokio::test(start_paused = true)]
 async fn a_body_that_comes_after_the_final_answer_is_no_request() {
     let (mut client, ended) = client();
-    let head = "POST /unread HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 30\r\n\r\n";
+    let head =
+        "POST /unread HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 30\r\n\r\n";
     let refused = ask(&mut client, head).await;
     assert_eq!((refused.status(), refused.says_close()), (200, true));
     client.send("GET /smuggled HTTP/1.1\r\nHost: a").await;

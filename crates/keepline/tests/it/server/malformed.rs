@@ -9,7 +9,10 @@ async fn refused(server: &Server, request: &str) -> (u16, String, CloseReason) {
     client.send(request).await;
     let answer = answer(&mut client).await;
     assert!(answer.says_close(), "{request:?}: {}", answer.head);
-    assert_eq!(answer.field("content-type"), Some("text/plain; charset=utf-8"));
+    assert_eq!(
+        answer.field("content-type"),
+        Some("text/plain; charset=utf-8")
+    );
     // Whatever else comes is thrown away, not answered, and does not reset the connection.
     let _ = client.try_send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
     assert_eq!(rest(&mut client).await, "", "{request:?}");
@@ -19,6 +22,7 @@ async fn refused(server: &Server, request: &str) -> (u16, String, CloseReason) {
 }
 
 #[tokio::test(start_paused = true)]
+#[expect(clippy::too_many_lines, reason = "a table")]
 async fn the_table_of_malformed_requests() {
     let server = server();
     let chunked = "Transfer-Encoding: chunked\r\n";
@@ -32,39 +36,100 @@ async fn the_table_of_malformed_requests() {
         (400, "\u{16}\u{3}\u{1}".to_owned()),
         (505, "GET / HTTP/2.0\r\nHost: a\r\n\r\n".to_owned()),
         (505, "GET / HTTP/3.0\r\nHost: a\r\n\r\n".to_owned()),
-        (400, "\r\n\r\n\r\n\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n".to_owned()),
+        (
+            400,
+            "\r\n\r\n\r\n\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(),
+        ),
         // Host.
         (400, "GET / HTTP/1.1\r\n\r\n".to_owned()),
-        (400, "GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n".to_owned()),
-        (400, "GET / HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n".to_owned()),
+        (
+            400,
+            "GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n".to_owned(),
+        ),
+        (
+            400,
+            "GET / HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n".to_owned(),
+        ),
         (400, "GET / HTTP/1.1\r\nHost: {a}\r\n\r\n".to_owned()),
         // Field lines.
-        (400, "GET / HTTP/1.1\r\nHost: a\r\nNo colon\r\n\r\n".to_owned()),
+        (
+            400,
+            "GET / HTTP/1.1\r\nHost: a\r\nNo colon\r\n\r\n".to_owned(),
+        ),
         (400, "GET / HTTP/1.1\r\nHost: a\r\nX : 1\r\n\r\n".to_owned()),
         (400, "GET / HTTP/1.1\r\nHost: a\r\n: 1\r\n\r\n".to_owned()),
         (400, "GET / HTTP/1.1\r\n Host: a\r\n\r\n".to_owned()),
-        (400, "GET / HTTP/1.1\r\nHost: a\r\nX: 1\r\n 2\r\n\r\n".to_owned()),
-        (400, "GET / HTTP/1.1\r\nHost: a\r\nX: \u{1}\r\n\r\n".to_owned()),
+        (
+            400,
+            "GET / HTTP/1.1\r\nHost: a\r\nX: 1\r\n 2\r\n\r\n".to_owned(),
+        ),
+        (
+            400,
+            "GET / HTTP/1.1\r\nHost: a\r\nX: \u{1}\r\n\r\n".to_owned(),
+        ),
         (400, "GET / HTTP/1.1\nHost: a\n\n".to_owned()),
         // Framing.
-        (400, format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n{chunked}\r\n")),
+        (
+            400,
+            format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n{chunked}\r\n"),
+        ),
         (400, format!("POST / HTTP/1.0\r\nHost: a\r\n{chunked}\r\n")),
-        (400, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n".to_owned()),
-        (400, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1, 1\r\n\r\n".to_owned()),
-        (400, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: +1\r\n\r\n".to_owned()),
-        (400, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999999999999\r\n\r\n".to_owned()),
-        (501, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: fugazi\r\n\r\n".to_owned()),
-        (501, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n".to_owned()),
-        (400, format!("POST / HTTP/1.1\r\nHost: a\r\n{chunked}{chunked}\r\n")),
+        (
+            400,
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n"
+                .to_owned(),
+        ),
+        (
+            400,
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1, 1\r\n\r\n".to_owned(),
+        ),
+        (
+            400,
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: +1\r\n\r\n".to_owned(),
+        ),
+        (
+            400,
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999999999999\r\n\r\n".to_owned(),
+        ),
+        (
+            501,
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: fugazi\r\n\r\n".to_owned(),
+        ),
+        (
+            501,
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n".to_owned(),
+        ),
+        (
+            400,
+            format!("POST / HTTP/1.1\r\nHost: a\r\n{chunked}{chunked}\r\n"),
+        ),
         // Sizes.
-        (414, format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(70_000))),
-        (431, format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "x".repeat(70_000))),
-        (431, format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "X: 1\r\n".repeat(257))),
+        (
+            414,
+            format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(70_000)),
+        ),
+        (
+            431,
+            format!(
+                "GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n",
+                "x".repeat(70_000)
+            ),
+        ),
+        (
+            431,
+            format!(
+                "GET / HTTP/1.1\r\nHost: a\r\n{}\r\n",
+                "X: 1\r\n".repeat(257)
+            ),
+        ),
     ] {
         let (found, text, reason) = refused(&server, &request).await;
         let start: String = request.chars().take(80).collect();
         assert_eq!(found, status, "{start:?}");
-        assert!(text.starts_with(&format!("{status} ")) && text.ends_with('\n'), "{text:?}");
+        assert!(
+            text.starts_with(&format!("{status} ")) && text.ends_with('\n'),
+            "{text:?}"
+        );
         assert_eq!(reason, CloseReason::ProtocolError, "{start:?}");
     }
 }
@@ -78,10 +143,17 @@ async fn what_is_only_unusual_is_served() {
         "\r\n\r\nGET /x HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(),
         "GET /x HTTP/1.1\r\nHost: a\r\nX: a b\tc \u{e4}\r\n\r\n".to_owned(),
         "GET /x HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nContent-Length: 0\r\n\r\n".to_owned(),
-        format!("GET /x HTTP/1.1\r\nHost: a\r\n{}\r\n", "X: 1\r\n".repeat(255)),
+        format!(
+            "GET /x HTTP/1.1\r\nHost: a\r\n{}\r\n",
+            "X: 1\r\n".repeat(255)
+        ),
     ] {
         let (mut client, _ended) = client();
-        assert_eq!(ask(&mut client, &request).await.content, "/x", "{request:?}");
+        assert_eq!(
+            ask(&mut client, &request).await.content,
+            "/x",
+            "{request:?}"
+        );
     }
 }
 
@@ -118,5 +190,10 @@ async fn limits_are_those_that_were_set() {
     let long = format!("GET /{} HTTP/1.1\nHost: a\n\n", "x".repeat(100));
     assert_eq!(refused(&server, &long).await.0, 414);
     let (mut client, _ended) = client_of(&server, service_fn(routes));
-    assert_eq!(ask(&mut client, "GET /short HTTP/1.1\nHost: a\n\n").await.content, "/short");
+    assert_eq!(
+        ask(&mut client, "GET /short HTTP/1.1\nHost: a\n\n")
+            .await
+            .content,
+        "/short"
+    );
 }

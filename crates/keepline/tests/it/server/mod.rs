@@ -57,7 +57,10 @@ where
 {
     let (ours, theirs) = duplex(1024 * 1024);
     let stream = keepline::net::Stream::new(theirs);
-    (RawClient::over(ours), server.serve_connection(stream, service))
+    (
+        RawClient::over(ours),
+        server.serve_connection(stream, service),
+    )
 }
 
 /// A client of a server with default settings that answers with [`routes`].

@@ -12,7 +12,9 @@ async fn persists(request: &str) -> (bool, Option<String>, CloseReason) {
         head,
     };
     let connection = first.field("connection").map(str::to_owned);
-    let _ = client.try_send("GET /second HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    let _ = client
+        .try_send("GET /second HTTP/1.1\r\nHost: a\r\n\r\n")
+        .await;
     client.half_close().await;
     let rest = rest(&mut client).await;
     let reason = ended.await.expect("no panic");
@@ -20,6 +22,7 @@ async fn persists(request: &str) -> (bool, Option<String>, CloseReason) {
 }
 
 #[tokio::test(start_paused = true)]
+#[expect(clippy::too_many_lines, reason = "a table")]
 async fn versions_and_connection_fields() {
     use CloseReason::{LocalAskedClose, NotPersistent, PeerAskedClose, PeerClosed};
     let (close, keep) = (Some("close"), Some("keep-alive"));
@@ -104,10 +107,7 @@ async fn the_last_request_of_a_connection_is_answered_with_close() {
 #[tokio::test(start_paused = true)]
 async fn an_old_connection_is_closed_with_its_next_answer() {
     let age = std::time::Duration::from_secs(60);
-    let server = builder()
-        .max_age(Some(age), age / 10)
-        .build()
-        .unwrap();
+    let server = builder().max_age(Some(age), age / 10).build().unwrap();
     let (mut client, ended) = client_of(&server, service_fn(routes));
     for _ in 0..2 {
         tokio::time::advance(age * 4 / 10).await;
@@ -135,7 +135,10 @@ async fn keep_alive_is_told_only_where_it_is_true() {
             "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
             Some("timeout=74"),
         ),
-        ("GET /stream HTTP/1.1\r\nHost: a\r\n\r\n", Some("timeout=74")),
+        (
+            "GET /stream HTTP/1.1\r\nHost: a\r\n\r\n",
+            Some("timeout=74"),
+        ),
         (
             "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
             None,
@@ -196,6 +199,29 @@ async fn whole_answers_byte_by_byte() {
     }
 }
 
+/// RFC 9112 §2.2: "a server that is expecting to receive and parse a request-line SHOULD ignore at
+/// least one empty line (CRLF) received prior to the request-line."
+#[tokio::test(start_paused = true)]
+async fn empty_lines_between_requests_are_ignored_whenever_they_come() {
+    let (mut client, _ended) = client();
+    let get = "GET /x HTTP/1.1\r\nHost: a\r\n\r\n";
+    for pieces in [
+        &["\r\n"][..],
+        &["\r", "\n"],
+        &["\r\n\r", "\n"],
+        &["\r\n", "\r\n", "\r\n"],
+    ] {
+        for piece in pieces {
+            client.send(piece).await;
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+        assert_eq!(ask(&mut client, get).await.content, "/x", "{pieces:?}");
+        // From a warm connection and from one at rest.
+        assert_eq!(ask(&mut client, get).await.content, "/x", "{pieces:?}");
+        tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn options_asterisk_reaches_the_service_if_so_set() {
     let server = builder().answer_options_asterisk(false).build().unwrap();
@@ -215,7 +241,9 @@ async fn no_body_statuses_keep_the_connection() {
     for version in ["1.1\r\nHost: a", "1.0\r\nConnection: keep-alive"] {
         let (mut client, _ended) = client_of(&server(), service_fn(bodiless));
         for status in [204, 304, 204] {
-            client.send(format!("GET /{status} HTTP/{version}\r\n\r\n")).await;
+            client
+                .send(format!("GET /{status} HTTP/{version}\r\n\r\n"))
+                .await;
             let head = client.read_head().await;
             assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{head}");
             assert!(!head.contains("chunked"), "{head}");
@@ -228,12 +256,23 @@ async fn no_body_statuses_keep_the_connection() {
 #[tokio::test(start_paused = true)]
 async fn targets_become_uris() {
     async fn target(request: Request<Body>) -> Result<Response<Body>, Infallible> {
-        let host = request.headers().get("host").map(|host| host.to_str().unwrap_or("?"));
-        let text = format!("{} {:?} {}", request.uri(), request.uri().authority(), host.unwrap_or("none"));
+        let host = request
+            .headers()
+            .get("host")
+            .map(|host| host.to_str().unwrap_or("?"));
+        let text = format!(
+            "{} {:?} {}",
+            request.uri(),
+            request.uri().authority(),
+            host.unwrap_or("none")
+        );
         Ok(Response::new(text.into()))
     }
     for (request, expected) in [
-        ("GET /a?b=%20 HTTP/1.1\r\nHost: x\r\n\r\n", "/a?b=%20 None x"),
+        (
+            "GET /a?b=%20 HTTP/1.1\r\nHost: x\r\n\r\n",
+            "/a?b=%20 None x",
+        ),
         ("GET //a/b HTTP/1.1\r\nHost: x\r\n\r\n", "//a/b None x"),
         (
             "GET http://y:8/a HTTP/1.1\r\nHost: x\r\n\r\n",
@@ -254,7 +293,13 @@ async fn requests_know_their_connection() {
             || "none".to_owned(),
             |info| {
                 let age = info.age().as_secs();
-                format!("{} {} {age} {} {}", info.connection(), info.number(), info.peer(), info.is_tls())
+                format!(
+                    "{} {} {age} {} {}",
+                    info.connection(),
+                    info.number(),
+                    info.peer(),
+                    info.is_tls()
+                )
             },
         );
         Ok(Response::new(text.into()))
@@ -277,7 +322,9 @@ async fn date_is_added_unless_given() {
     async fn dated(request: Request<Body>) -> Result<Response<Body>, Infallible> {
         let mut response = Response::new(Body::empty());
         if request.uri().path() == "/given" {
-            response.headers_mut().insert("date", http::HeaderValue::from_static("today"));
+            response
+                .headers_mut()
+                .insert("date", http::HeaderValue::from_static("today"));
         }
         Ok(response)
     }

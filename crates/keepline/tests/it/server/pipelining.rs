@@ -30,7 +30,10 @@ async fn a_hundred_requests_in_one_write_are_answered_in_order_in_one_write() {
             .collect();
         client.send(&batch).await;
         for number in 0..100 {
-            assert_eq!(answer(&mut client).await.content, format!("/{round}-{number}"));
+            assert_eq!(
+                answer(&mut client).await.content,
+                format!("/{round}-{number}")
+            );
         }
         assert_eq!(writes.lock().unwrap().len(), round + 1);
     }
@@ -112,7 +115,9 @@ async fn large_answers_do_not_gather_in_memory() {
     let (ours, theirs) = duplex(10_000);
     let _ended = server().serve_connection(keepline::net::Stream::new(theirs), service_fn(large));
     let mut client = RawClient::over(ours);
-    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(200)).await;
+    client
+        .send("GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(200))
+        .await;
     for _ in 0..200 {
         assert_eq!(answer(&mut client).await.content.len(), 20_000);
     }

@@ -30,7 +30,10 @@ impl Handler for Raw {
             b"/twice" => {
                 exchange.send_head(StatusCode::OK, [], BodyLength::Known(2))?;
                 let again = exchange.send_head(StatusCode::OK, [], BodyLength::Known(2));
-                assert!(matches!(again.map_err(|error| error.kind()), Err(ErrorKind::Misuse(_))));
+                assert!(matches!(
+                    again.map_err(|error| error.kind()),
+                    Err(ErrorKind::Misuse(_))
+                ));
                 exchange.send_piece("ok".into())?;
                 assert!(exchange.send_piece("more".into()).is_err());
                 exchange.send_end(None)
@@ -53,7 +56,10 @@ impl Handler for Raw {
             _ => {
                 let fields = exchange.head().fields().clone();
                 let ours = Field::new(b"X-Ours", b"1")?;
-                let fields = fields.iter().filter(|field| field.is("x-theirs")).chain([ours]);
+                let fields = fields
+                    .iter()
+                    .filter(|field| field.is("x-theirs"))
+                    .chain([ours]);
                 exchange.send_head(StatusCode::OK, fields, BodyLength::Known(0))?;
                 exchange.send_end(None)
             }
@@ -70,20 +76,29 @@ async fn echo(exchange: &mut Exchange<'_>) -> Result<(), Error> {
         exchange.flush().await?;
     }
     let trailers = exchange.take_trailers();
-    let trailers = trailers.map(|trailers| trailers.to_header_map()).transpose()?;
+    let trailers = trailers
+        .map(|trailers| trailers.to_header_map())
+        .transpose()?;
     exchange.send_end(trailers.as_ref())
 }
 
 fn raw_client(server: &Server) -> (Client, JoinHandle<CloseReason>) {
     let (ours, theirs) = duplex(1024 * 1024);
     let stream = keepline::net::Stream::new(theirs);
-    (RawClient::over(ours), server.serve_connection_raw(stream, Raw))
+    (
+        RawClient::over(ours),
+        server.serve_connection_raw(stream, Raw),
+    )
 }
 
 #[tokio::test(start_paused = true)]
 async fn fields_pass_as_they_are() {
     let (mut client, _ended) = raw_client(&server());
-    let answer = ask(&mut client, "GET / HTTP/1.1\r\nHost: a\r\nX-Theirs: A b\r\n\r\n").await;
+    let answer = ask(
+        &mut client,
+        "GET / HTTP/1.1\r\nHost: a\r\nX-Theirs: A b\r\n\r\n",
+    )
+    .await;
     assert_eq!(
         answer.head,
         "HTTP/1.1 200 OK\r\nX-Theirs: A b\r\nX-Ours: 1\r\ncontent-length: 0\r\n\r\n"
@@ -107,7 +122,10 @@ async fn pieces_and_trailers_pass_as_they_come() {
 async fn interim_heads_come_before_the_final_one() {
     let (mut client, _ended) = raw_client(&server());
     client.send("GET /hints HTTP/1.1\r\nHost: a\r\n\r\n").await;
-    assert_eq!(client.read_head().await, "HTTP/1.1 103 Early Hints\r\nLink: </style>\r\n\r\n");
+    assert_eq!(
+        client.read_head().await,
+        "HTTP/1.1 103 Early Hints\r\nLink: </style>\r\n\r\n"
+    );
     assert_eq!(answer(&mut client).await.status(), 200);
     client.send("GET /hints HTTP/1.0\r\n\r\n").await;
     assert_eq!(answer(&mut client).await.status(), 200);
@@ -131,10 +149,19 @@ async fn a_handler_that_forgets_something_is_noticed() {
 async fn wrong_calls_are_errors_and_harm_nothing() {
     let (mut client, _ended) = raw_client(&server());
     for _ in 0..2 {
-        assert_eq!(ask(&mut client, "GET /twice HTTP/1.1\r\nHost: a\r\n\r\n").await.content, "ok");
+        assert_eq!(
+            ask(&mut client, "GET /twice HTTP/1.1\r\nHost: a\r\n\r\n")
+                .await
+                .content,
+            "ok"
+        );
     }
-    let careless = ask(&mut client, "GET /careless HTTP/1.1\r\nHost: a\r\n\r\n").await.content;
-    let expected: String = ["a", "b", "c"].map(|letter| letter.repeat(100_010)).concat();
+    let careless = ask(&mut client, "GET /careless HTTP/1.1\r\nHost: a\r\n\r\n")
+        .await
+        .content;
+    let expected: String = ["a", "b", "c"]
+        .map(|letter| letter.repeat(100_010))
+        .concat();
     assert!(careless == expected);
 }
 

@@ -132,7 +132,10 @@ async fn serve_ends_with_its_last_connection_and_the_port_is_free() {
     let mut busy = RawClient::connect(address).await;
     busy.send(GET).await;
     let stats = server.clone();
-    keepline_testkit::until("the request", || (stats.stats().requests == 1).then_some(())).await;
+    keepline_testkit::until("the request", || {
+        (stats.stats().requests == 1).then_some(())
+    })
+    .await;
     stop.open();
     keepline_testkit::until("the port to be free", || {
         std::net::TcpListener::bind(address).ok()
@@ -180,8 +183,14 @@ async fn a_stuck_handler_does_not_outlive_the_limit() {
     let serving = tokio::spawn(server.serve(listener, waiting(&gate)));
     let mut client = RawClient::connect(address).await;
     client.send(GET).await;
-    keepline_testkit::until("the request", || (server.stats().requests == 1).then_some(())).await;
+    keepline_testkit::until("the request", || {
+        (server.stats().requests == 1).then_some(())
+    })
+    .await;
     server.handle().shutdown();
-    keepline_testkit::within("the end of serve", serving).await.unwrap().unwrap();
+    keepline_testkit::within("the end of serve", serving)
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(server.stats().closed.of(CloseReason::Shutdown), 1);
 }

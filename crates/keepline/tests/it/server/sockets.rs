@@ -29,9 +29,14 @@ async fn refuses(request: Request<Body>) -> Result<Response<Body>, keepline::Box
 async fn an_answer_to_a_large_unread_upload_arrives() {
     let server = server();
     let address = listening(&server);
-    for framing in ["Content-Length: 67108864\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n4000000\r\n"] {
+    for framing in [
+        "Content-Length: 67108864\r\n\r\n",
+        "Transfer-Encoding: chunked\r\n\r\n4000000\r\n",
+    ] {
         let mut client = RawClient::connect(address).await;
-        client.send(format!("POST /unread HTTP/1.1\r\nHost: a\r\n{framing}")).await;
+        client
+            .send(format!("POST /unread HTTP/1.1\r\nHost: a\r\n{framing}"))
+            .await;
         let piece = vec![0; 1024 * 1024];
         for _ in 0..64 {
             client.send(&piece).await;
@@ -63,7 +68,11 @@ async fn no_error_answer_is_destroyed_by_a_reset() {
         client.send(&more).await;
         let answer = answer(&mut client).await;
         assert!(answer.says_close(), "{}", answer.head);
-        assert_eq!(client.read_to_end().await, (Vec::new(), End::Fin), "{request}");
+        assert_eq!(
+            client.read_to_end().await,
+            (Vec::new(), End::Fin),
+            "{request}"
+        );
     }
 }
 
@@ -78,14 +87,20 @@ async fn a_close_delimited_body_that_fails_ends_with_a_reset() {
 
 #[tokio::test]
 async fn a_closed_connection_leaves_no_socket_behind() {
-    let server = builder().idle_timeout(Some(Duration::from_millis(20))).build().unwrap();
+    let server = builder()
+        .idle_timeout(Some(Duration::from_millis(20)))
+        .build()
+        .unwrap();
     let address = listening(&server);
     let mut client = RawClient::connect(address).await;
     ask(&mut client, "GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
     assert_eq!(client.read_to_end().await, (Vec::new(), End::Fin));
     // Ours is the side that closed first.
     client.close();
-    Sockets::on_port(address.port()).in_state(State::TimeWait).until(1).await;
+    Sockets::on_port(address.port())
+        .in_state(State::TimeWait)
+        .until(1)
+        .await;
     assert_eq!(server.stats().closed.of(CloseReason::IdleTimeout), 1);
 }
 
@@ -96,13 +111,19 @@ async fn unix_sockets_are_served() {
     let listener = tokio::net::UnixListener::bind(&path).unwrap();
     tokio::spawn(server().serve(listener, service_fn(routes)));
     let mut client = RawClient::over(tokio::net::UnixStream::connect(&path).await.unwrap());
-    assert_eq!(ask(&mut client, "GET /unix HTTP/1.1\r\nHost: a\r\n\r\n").await.content, "/unix");
+    assert_eq!(
+        ask(&mut client, "GET /unix HTTP/1.1\r\nHost: a\r\n\r\n")
+            .await
+            .content,
+        "/unix"
+    );
 }
 
 #[test]
 fn workers_serve_one_port_and_end_together() {
     let server = server();
-    let listeners = net::bind_workers("127.0.0.1:0".parse().unwrap(), Default::default(), 3).unwrap();
+    let listeners =
+        net::bind_workers("127.0.0.1:0".parse().unwrap(), Default::default(), 3).unwrap();
     let address = listeners[0].local_addr().unwrap();
     let workers = server
         .spawn_workers(listeners, |number| {
@@ -111,14 +132,21 @@ fn workers_serve_one_port_and_end_together() {
             })
         })
         .unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     let seen = runtime.block_on(async {
         let mut seen = std::collections::BTreeSet::new();
         let mut clients = Vec::new();
         while seen.len() < 3 && clients.len() < 200 {
             let mut client = RawClient::connect(address).await;
             for _ in 0..2 {
-                seen.insert(ask(&mut client, "GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.content);
+                seen.insert(
+                    ask(&mut client, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+                        .await
+                        .content,
+                );
             }
             clients.push(client);
         }
@@ -146,5 +174,10 @@ async fn connections_reset_before_they_are_accepted_do_no_harm() {
     }
     tokio::spawn(server.serve(listener, service_fn(routes)));
     let mut client = RawClient::connect(address).await;
-    assert_eq!(ask(&mut client, "GET /x HTTP/1.1\r\nHost: a\r\n\r\n").await.content, "/x");
+    assert_eq!(
+        ask(&mut client, "GET /x HTTP/1.1\r\nHost: a\r\n\r\n")
+            .await
+            .content,
+        "/x"
+    );
 }

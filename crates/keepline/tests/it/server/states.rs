@@ -42,10 +42,19 @@ async fn sequences_of_states() {
             &[GET, "GET /close HTTP/1.1\r\nHost: a\r\n\r\n"],
             "new, active, idle, active, closed local-asked-close",
         ),
-        (&[GET, CLOSE], "new, active, idle, active, closed peer-asked-close"),
+        (
+            &[GET, CLOSE],
+            "new, active, idle, active, closed peer-asked-close",
+        ),
         (&["garbage\r\n\r\n"], "new, active, closed protocol-error"),
-        (&["GET /panic HTTP/1.1\r\nHost: a\r\n\r\n"], "new, active, closed local-asked-close"),
-        (&[GET, GET, GET], "new, active, idle, active, idle, active, idle, closed peer-closed"),
+        (
+            &["GET /panic HTTP/1.1\r\nHost: a\r\n\r\n"],
+            "new, active, closed local-asked-close",
+        ),
+        (
+            &[GET, GET, GET],
+            "new, active, idle, active, idle, active, idle, closed peer-closed",
+        ),
     ] {
         let (server, changes) = watched();
         let (mut client, ended) = client_of(&server, service_fn(routes));
@@ -68,7 +77,10 @@ async fn a_pipelined_batch_is_one_active_period() {
     }
     client.half_close().await;
     ended.await.unwrap();
-    assert_eq!(words(changes, server).await, "new, active, idle, closed peer-closed");
+    assert_eq!(
+        words(changes, server).await,
+        "new, active, idle, closed peer-closed"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -13,7 +13,8 @@ use super::*;
 
 fn tls_server() -> ServerBuilder {
     let identity = certs::server();
-    let tls = ServerTls::from_pem(identity.cert.pem.as_bytes(), identity.key_pem.as_bytes()).unwrap();
+    let tls =
+        ServerTls::from_pem(identity.cert.pem.as_bytes(), identity.key_pem.as_bytes()).unwrap();
     builder().tls(tls)
 }
 
@@ -50,12 +51,17 @@ async fn requests_and_bodies_both_ways() {
         let get = ask(&mut client, "GET /x HTTP/1.1\r\nHost: a\r\n\r\n").await;
         assert_eq!(get.content, "/x");
         client
-            .send(format!("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{large}", large.len()))
+            .send(format!(
+                "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{large}",
+                large.len()
+            ))
             .await;
         assert_eq!(answer(&mut client).await.content, large);
     }
     // Pipelined in one record: what TLS has decrypted is not forgotten while the socket is silent.
-    client.send("GET /1 HTTP/1.1\r\nHost: a\r\n\r\n".repeat(50)).await;
+    client
+        .send("GET /1 HTTP/1.1\r\nHost: a\r\n\r\n".repeat(50))
+        .await;
     for _ in 0..50 {
         assert_eq!(answer(&mut client).await.content, "/1");
     }

@@ -16,10 +16,14 @@ async fn unread(size: usize, chunked: bool, close: bool) -> (bool, bool) {
     } else {
         format!("Content-Length: {size}\r\n{close}\r\n{body}")
     };
-    client.send(format!("POST /unread HTTP/1.1\r\nHost: a\r\n{request}")).await;
+    client
+        .send(format!("POST /unread HTTP/1.1\r\nHost: a\r\n{request}"))
+        .await;
     let answer = answer(&mut client).await;
     assert_eq!(answer.content, "unread");
-    let sent = client.try_send("GET /next HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    let sent = client
+        .try_send("GET /next HTTP/1.1\r\nHost: a\r\n\r\n")
+        .await;
     let _ = client.half_close().await;
     let is_served = sent.is_ok() && rest(&mut client).await.ends_with("/next");
     (answer.says_close(), is_served)
@@ -51,9 +55,14 @@ async fn which_bodies_are_drained() {
 
 #[tokio::test(start_paused = true)]
 async fn nothing_is_drained_if_so_set() {
-    let server = builder().drain(0, std::time::Duration::ZERO).build().unwrap();
+    let server = builder()
+        .drain(0, std::time::Duration::ZERO)
+        .build()
+        .unwrap();
     let (mut client, ended) = client_of(&server, service_fn(routes));
-    client.send("POST /unread HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n").await;
+    client
+        .send("POST /unread HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n")
+        .await;
     assert!(answer(&mut client).await.says_close());
     client.half_close().await;
     assert_eq!(rest(&mut client).await, "");
@@ -67,7 +76,9 @@ async fn a_broken_rest_closes_and_is_never_taken_for_a_request() {
         .send("POST /unread HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n")
         .await;
     assert_eq!(answer(&mut client).await.content, "unread");
-    client.send("abcGET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    client
+        .send("abcGET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n")
+        .await;
     client.half_close().await;
     assert_eq!(rest(&mut client).await, "");
     assert_eq!(ended.await.unwrap(), CloseReason::ProtocolError);
@@ -76,7 +87,9 @@ async fn a_broken_rest_closes_and_is_never_taken_for_a_request() {
 #[tokio::test(start_paused = true)]
 async fn a_client_that_leaves_its_upload_is_gone() {
     let (mut client, ended) = client();
-    client.send("POST /unread HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nxx").await;
+    client
+        .send("POST /unread HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nxx")
+        .await;
     assert_eq!(answer(&mut client).await.content, "unread");
     client.half_close().await;
     assert_eq!(rest(&mut client).await, "");
@@ -92,10 +105,14 @@ async fn partly_read_bodies_are_drained_too() {
         Ok(Response::new(first.slice(..2).into()))
     }
     let (mut client, _ended) = client_of(&server(), service_fn(first_piece));
-    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\nab").await;
+    client
+        .send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\nab")
+        .await;
     assert_eq!(answer(&mut client).await.content, "ab");
     client.send("c".repeat(199_998)).await;
-    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nde").await;
+    client
+        .send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nde")
+        .await;
     assert_eq!(answer(&mut client).await.content, "de");
 }
 
@@ -105,14 +122,18 @@ async fn partly_read_bodies_are_drained_too() {
 async fn a_large_answer_to_a_large_unread_upload_does_not_deadlock() {
     async fn large(_: Request<Body>) -> Result<Response<Body>, Infallible> {
         Ok(Response::new(Body::new(Frames {
-            frames: (0..100).map(|_| Frame::data(vec![b'r'; 10_000].into())).collect(),
+            frames: (0..100)
+                .map(|_| Frame::data(vec![b'r'; 10_000].into()))
+                .collect(),
             fails: false,
         })))
     }
     let (ours, theirs) = duplex(4096);
     let _ended = server().serve_connection(keepline::net::Stream::new(theirs), service_fn(large));
     let mut client = RawClient::over(ours);
-    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5000000\r\n\r\n").await;
+    client
+        .send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5000000\r\n\r\n")
+        .await;
     client.send(vec![b'u'; 5_000_000]).await;
     assert_eq!(answer(&mut client).await.content.len(), 1_000_000);
 }

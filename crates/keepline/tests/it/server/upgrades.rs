@@ -9,8 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
 
-const UPGRADE: &str =
-    "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: shout\r\n\r\n";
+const UPGRADE: &str = "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: shout\r\n\r\n";
 const CONNECT: &str = "CONNECT b:1 HTTP/1.1\r\nHost: b:1\r\n\r\n";
 
 /// Agrees to everything, and then answers in capitals.
@@ -18,8 +17,12 @@ async fn shout(mut request: Request<Body>) -> Result<Response<Body>, Infallible>
     let mut response = Response::new(Body::empty());
     if *request.method() != Method::CONNECT {
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-        response.headers_mut().insert("connection", "upgrade".parse().unwrap());
-        response.headers_mut().insert("upgrade", "shout".parse().unwrap());
+        response
+            .headers_mut()
+            .insert("connection", "upgrade".parse().unwrap());
+        response
+            .headers_mut()
+            .insert("upgrade", "shout".parse().unwrap());
     }
     let on_upgrade = request.extensions_mut().remove::<OnUpgrade>();
     if request.uri().query() != Some("forgets")
@@ -29,7 +32,10 @@ async fn shout(mut request: Request<Body>) -> Result<Response<Body>, Infallible>
             let mut connection = on_upgrade.await.expect("it was agreed to");
             let mut text = String::new();
             connection.read_to_string(&mut text).await.expect("text");
-            connection.write_all(text.to_uppercase().as_bytes()).await.expect("a reader");
+            connection
+                .write_all(text.to_uppercase().as_bytes())
+                .await
+                .expect("a reader");
             connection.shutdown().await.expect("an end");
         });
     }
@@ -105,8 +111,15 @@ struct RawShout;
 impl Handler for RawShout {
     async fn handle(&mut self, exchange: &mut Exchange<'_>) -> Result<(), keepline::Error> {
         assert!(exchange.upgrade().await.is_err());
-        let fields = [Field::new(b"connection", b"upgrade")?, Field::new(b"upgrade", b"shout")?];
-        exchange.send_head(StatusCode::SWITCHING_PROTOCOLS, fields, BodyLength::Known(0))?;
+        let fields = [
+            Field::new(b"connection", b"upgrade")?,
+            Field::new(b"upgrade", b"shout")?,
+        ];
+        exchange.send_head(
+            StatusCode::SWITCHING_PROTOCOLS,
+            fields,
+            BodyLength::Known(0),
+        )?;
         let (mut stream, early) = exchange.upgrade().await?.into_parts();
         let text = String::from_utf8_lossy(&early).to_uppercase();
         stream.write_all(text.as_bytes()).await?;
