@@ -56,9 +56,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         });
         server.serve(listener, hello).await?;
     }
-    #[expect(clippy::print_stdout, reason = "an example that tells what it did")]
-    {
-        println!("{:?}", server.stats());
-    }
+    eprintln!("{:?}", server.stats());
     Ok(())
 }

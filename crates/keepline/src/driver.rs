@@ -254,7 +254,20 @@ impl Driver {
         self.eof = true;
     }
 
-    /// Takes the stream out; what is buffered is lost.
+    /// Goes on with bytes that have been read from the stream while no buffer was held.
+    pub(crate) fn restart(&mut self, input: BytesMut) {
+        debug_assert!(self.input.is_empty());
+        self.reset_counters();
+        self.read = input.len() as u64;
+        self.input = input;
+    }
+
+    /// Takes out what has arrived and is not received yet.
+    pub(crate) fn take_input(&mut self) -> BytesMut {
+        std::mem::take(&mut self.input)
+    }
+
+    /// Takes the stream out; what is buffered stays behind.
     pub(crate) fn take_stream(&mut self) -> Stream {
         std::mem::replace(&mut self.stream, Stream::gone())
     }

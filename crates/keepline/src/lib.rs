@@ -39,6 +39,8 @@ mod reason;
 pub mod server;
 #[cfg(feature = "tls")]
 pub mod tls;
+#[cfg(feature = "server")]
+pub mod upgrade;
 
 /// HTTP/1.1 without I/O: what this crate speaks, and its limits and errors.
 pub use keepline_proto as proto;

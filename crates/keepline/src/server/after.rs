@@ -192,8 +192,8 @@ mod tests {
         }
     }
 
-    #[expect(clippy::too_many_lines, reason = "a table")]
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a table")]
     fn after_exchange_truth_table() {
         use After::{Close, Drain, KeepAlive, Linger};
         use CloseReason::{LocalAskedClose, NotDrained, NotPersistent, PeerAskedClose};

@@ -16,6 +16,7 @@ use keepline_proto::{Expectation, RequestHead};
 use super::after::{After, AtEnd, after_exchange};
 use super::exchange::{Exchange, Handler};
 use super::linger::drain;
+use super::rest::rest;
 use super::wire::{Core, Lost, Next, Wire, reason_of};
 use crate::CloseReason;
 use crate::error::{Error, ErrorKind, Phase};
@@ -48,19 +49,24 @@ pub(super) async fn serve_requests<H: Handler>(
     handler: &mut H,
 ) -> (Rest, Core, Stream) {
     let mut wire = Wire::new(core, stream, input);
-    let rest = loop {
+    let end = loop {
         let outcome = match poll_fn(|cx| wire.poll_next(cx)).await {
             Ok(Next::Head(head)) => exchange(&mut wire, head, handler).await,
-            Ok(Next::Idle) => Err(Rest::Idle),
+            Ok(Next::Idle) => rest(&mut wire).await,
             Ok(Next::Closed) => Err(Rest::Close(CloseReason::PeerClosed)),
             Err(error) => refuse(&mut wire, &error).await,
         };
-        if let Err(rest) = outcome {
-            break rest;
+        if let Err(end) = outcome {
+            break end;
+        }
+        if wire.driver.buffered() > 0 {
+            // A long pipeline lets other connections have their turn. (Where nothing is here, the
+            // next read sees to that.)
+            tokio::task::coop::consume_budget().await;
         }
     };
     let (core, stream) = wire.into_parts();
-    (rest, core, stream)
+    (end, core, stream)
 }
 
 /// One exchange. `Ok`: the next request may come.
@@ -75,6 +81,11 @@ async fn exchange<H: Handler>(
         Some(answer) => Handled::Returned(answer.send(exchange.wire)),
         None => run(handler, &mut exchange).await,
     };
+    let fields = exchange.into_fields();
+    wire.driver.proto.reclaim(fields);
+    if wire.is_handed_over {
+        return Err(Rest::Abort(CloseReason::Upgraded));
+    }
     let problem = match handled {
         Handled::Returned(Ok(())) if wire.is_response_complete() => return settle(wire).await,
         Handled::Returned(Ok(())) => "the handler gave no complete answer",
@@ -155,6 +166,8 @@ async fn settle(wire: &mut Wire) -> Result<(), Rest> {
         });
         let (rest, reason) = match after {
             After::KeepAlive => {
+                // Whatever was waited for; the next head has a time of its own.
+                wire.core.deadline.clear();
                 // Both messages are complete and nobody has said close: the core cannot refuse.
                 let next = wire.driver.proto.next_exchange();
                 return next.map_err(|_| Rest::Close(CloseReason::LocalAskedClose));

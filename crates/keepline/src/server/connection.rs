@@ -1,9 +1,8 @@
 //! The life of one connection, in one task: wait, be busy, wait again, end.
 //!
-//! Between requests the task holds a stream, a deadline and a few numbers ([`Core`]); it reads
-//! into a buffer that is lent for the time of the call. Everything that an exchange needs lives in
-//! one box ([`serve_requests`]) from the first byte of a request until there is nothing more to
-//! do. That is why an idle connection is small.
+//! Between requests the task holds a stream, a deadline and a few numbers ([`Core`]). Everything
+//! that an exchange needs lives in one box ([`serve_requests`]) from the first byte of a request
+//! until the connection has been at rest for a moment. That is why an idle connection is small.
 //!
 //! Invariant: bytes that have been read are never lost between the two: input that is part of a
 //! request keeps the connection busy.
@@ -12,28 +11,21 @@ use std::future::{Future, poll_fn};
 use std::hash::{BuildHasher, RandomState};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::task::Poll;
 
-use bytes::BytesMut;
 use tokio::time::Instant;
 
 use super::busy::{Rest, serve_requests};
 use super::exchange::Handler;
 use super::linger::linger;
 use super::registry::{Hub, Phase, Registration};
+use super::rest::poll_first;
 use super::settings::Settings;
 use super::state::ConnectionState;
-use super::wire::{Core, is_end};
+use super::wire::Core;
 use crate::CloseReason;
-use crate::buffer;
 use crate::deadline::Deadline;
 use crate::net::Stream;
-
-/// When the server is shut down, a connection that has never said anything may still send its
-/// first request until it is this old: it has only just been accepted, and its client would have
-/// to report a failure that no rule lets it retry (Go: the same).
-const NEW_GRACE: Duration = Duration::from_secs(5);
 
 /// Serves one connection to its end.
 pub(super) fn serve_connection<H: Handler>(
@@ -49,8 +41,9 @@ pub(super) fn serve_connection<H: Handler>(
         deadline: Deadline::default(),
         opened,
         requests: 0,
+        rests_until: None,
     };
-    core.deadline.set(hub.settings.head_timeout);
+    core.wait_for_first(&hub.settings);
     // What the block captures it uses in place: moved into variables of the block, each would
     // take room twice in every idle task.
     async move {
@@ -67,7 +60,7 @@ pub(super) fn serve_connection<H: Handler>(
                 Some(Err(reason)) => return finish(core, Stream::gone(), reason),
                 None => return CloseReason::Shutdown,
             }
-            core.deadline.set(hub.settings.head_timeout);
+            core.wait_for_first(&hub.settings);
         }
         let reason = loop {
             let input = match poll_fn(|cx| poll_first(&mut core, &mut stream, cx)).await {
@@ -75,16 +68,13 @@ pub(super) fn serve_connection<H: Handler>(
                 Err(reason) => break reason,
             };
             core.registration.change(ConnectionState::Active);
-            let (waits_until, requests) = (core.deadline.at(), core.requests);
             let busy = Box::pin(serve_requests(core, stream, input, &mut handler));
             let Some((rest, idle_core, idle_stream)) = unless_aborted(&hub, busy).await else {
                 return CloseReason::Shutdown;
             };
             (core, stream) = (idle_core, idle_stream);
             match rest {
-                // It was empty lines, which earn no further time.
-                Rest::Idle if core.requests == requests => core.deadline.set_at(waits_until),
-                Rest::Idle => core.deadline.set(hub.settings.idle_timeout),
+                Rest::Idle => core.deadline.set_at(core.rests_until),
                 Rest::Close(reason) => break reason,
                 Rest::Abort(reason) => return finish(core, stream, reason),
                 Rest::Linger(reason) => {
@@ -93,7 +83,6 @@ pub(super) fn serve_connection<H: Handler>(
                     return finish(core, stream, reason);
                 }
             }
-            core.registration.change(ConnectionState::Idle);
         };
         // Without waiting: close_notify where TLS is spoken. A plain socket is only dropped.
         if stream.is_tls() || stream.tcp().is_none() {
@@ -126,44 +115,6 @@ async fn unless_aborted<F: Future + Unpin>(hub: &Hub, mut future: F) -> Option<F
     .await
 }
 
-/// The first bytes of a request, or why none will come.
-fn poll_first(
-    core: &mut Core,
-    stream: &mut Stream,
-    cx: &mut Context<'_>,
-) -> Poll<Result<BytesMut, CloseReason>> {
-    let mut input = buffer::lend_input();
-    // Before anything else: what is here already is served, whatever the time and the phase.
-    match stream.poll_read(cx, &mut input) {
-        Poll::Ready(Ok(1..)) => return Poll::Ready(Ok(input)),
-        Poll::Ready(Ok(0)) => return Poll::Ready(Err(CloseReason::PeerClosed)),
-        Poll::Ready(Err(error)) if is_end(&error) => {
-            return Poll::Ready(Err(CloseReason::PeerClosed));
-        }
-        Poll::Ready(Err(_)) => return Poll::Ready(Err(CloseReason::IoError)),
-        Poll::Pending => buffer::return_input(input),
-    }
-    let is_new = core.requests == 0;
-    match core.hub().phase() {
-        Phase::Running => {}
-        Phase::Draining if is_new => {
-            let grace = core.opened + NEW_GRACE;
-            if core.deadline.at().is_none_or(|at| at > grace) {
-                core.deadline.set_at(Some(grace));
-            }
-        }
-        Phase::Draining | Phase::Aborting => return Poll::Ready(Err(CloseReason::Shutdown)),
-    }
-    ready!(core.deadline.poll(cx));
-    Poll::Ready(Err(if core.hub().phase() > Phase::Running {
-        CloseReason::Shutdown
-    } else if is_new {
-        CloseReason::Timeout
-    } else {
-        CloseReason::IdleTimeout
-    }))
-}
-
 /// When a connection reaches its age: the limit less a part of the jitter that is its own.
 fn expiry(settings: &Settings, id: u64, opened: Instant) -> Option<Instant> {
     let age = settings.max_age?;
@@ -177,6 +128,8 @@ fn expiry(settings: &Settings, id: u64, opened: Instant) -> Option<Instant> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     /// Answers nothing; as large as a service behind an `Arc`.

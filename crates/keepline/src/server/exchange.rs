@@ -18,6 +18,7 @@ use keepline_proto::{BodyLength, Field, Fields, RequestHead};
 use super::info::RequestInfo;
 use super::wire::Wire;
 use crate::error::Error;
+use crate::upgrade::Upgraded;
 
 /// Answers requests, one after the other on each connection: the layer below
 /// [`Server::serve`](super::Server::serve), for [`Server::serve_raw`](super::Server::serve_raw).
@@ -53,6 +54,10 @@ impl<'c> Exchange<'c> {
     pub(super) fn new(wire: &'c mut Wire, head: RequestHead) -> Self {
         let info = wire.begin(&head);
         Self { wire, head, info }
+    }
+
+    pub(super) fn into_fields(self) -> Fields {
+        self.head.into_fields()
     }
 
     /// The head of the request.
@@ -194,6 +199,19 @@ impl Exchange<'_> {
     /// As there.
     pub async fn flush(&mut self) -> Result<(), Error> {
         poll_fn(|cx| self.poll_flush(cx)).await
+    }
+}
+
+/// Another protocol.
+impl Exchange<'_> {
+    /// Takes the connection over, after a head that agreed to switch: 101 to a request with
+    /// Upgrade, or 2xx to CONNECT. Writes what is queued first. The exchange is over then, and
+    /// whatever the handler goes on to do is its own business.
+    ///
+    /// # Errors
+    /// No such head was sent, or it could not be written.
+    pub async fn upgrade(&mut self) -> Result<Upgraded, Error> {
+        self.wire.upgrade().await
     }
 }
 

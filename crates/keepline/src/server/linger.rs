@@ -75,8 +75,12 @@ pub(super) async fn linger(stream: &mut Stream, deadline: &mut Deadline, setting
             discarded.reserve(DISCARDED_AT_ONCE);
             match stream.poll_read(cx, &mut discarded) {
                 Poll::Ready(Ok(1..)) => {
-                    let next = Instant::now() + settings.linger_timeout;
-                    deadline.set_at(Some(next.min(end)));
+                    let now = Instant::now();
+                    // A client that always has more never lets the timer have its turn.
+                    if now >= end {
+                        return Poll::Ready(());
+                    }
+                    deadline.set_at(Some(end.min(now + settings.linger_timeout)));
                 }
                 Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(()),
                 Poll::Pending => return deadline.poll(cx),

@@ -24,6 +24,7 @@ mod info;
 mod linger;
 mod registry;
 mod request;
+mod rest;
 mod send;
 mod service;
 mod settings;

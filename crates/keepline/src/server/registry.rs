@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use super::rest::WarmSeats;
 use super::settings::Settings;
 use super::state::{ConnectionState, StateChange};
 use crate::net::PeerAddr;
@@ -68,6 +69,7 @@ impl Hub {
 #[derive(Debug)]
 pub(super) struct Shard {
     pub(super) hub: Arc<Hub>,
+    pub(super) warm: WarmSeats,
     requests: AtomicU64,
     ledger: Mutex<Ledger>,
 }
@@ -108,6 +110,7 @@ impl Shard {
     pub(super) fn new(hub: Arc<Hub>) -> Self {
         Self {
             hub,
+            warm: WarmSeats::default(),
             requests: AtomicU64::new(0),
             ledger: Mutex::default(),
         }

@@ -4,9 +4,11 @@
 //! foreseen, and `Keep-Alive` is told only where the connection is kept.
 
 use std::cell::Cell;
+use std::future::poll_fn;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, Version};
+use keepline_proto::state::EventKind;
 use keepline_proto::{BodyLength, Connection, Field, LocalError, Persistence, State};
 use tokio::time::Instant;
 
@@ -15,6 +17,7 @@ use super::date::with_date;
 use super::registry::Phase;
 use super::wire::Wire;
 use crate::error::Error;
+use crate::upgrade::Upgraded;
 
 /// What the handler's own fields say about those that the server would add.
 #[derive(Debug, Default)]
@@ -147,6 +150,19 @@ impl Wire {
             self.driver.output.extend_from_slice(&end);
         }
         Ok(())
+    }
+
+    /// Hands the connection over once its switch of protocols has been written.
+    pub(super) async fn upgrade(&mut self) -> Result<Upgraded, Error> {
+        if self.driver.proto.state() != State::Switched {
+            let state = self.driver.proto.state();
+            let event = EventKind::Switch;
+            return Err(LocalError::NotNow { state, event }.into());
+        }
+        poll_fn(|cx| self.poll_flush(cx)).await?;
+        self.is_handed_over = true;
+        let early = self.driver.take_input();
+        Ok(Upgraded::new(self.driver.take_stream(), early))
     }
 
     /// Lets something be appended behind whatever is queued.

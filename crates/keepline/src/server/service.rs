@@ -11,8 +11,8 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::Body as HttpBody;
-use keepline_proto::framing::has_no_body;
-use keepline_proto::{BodyLength, Field};
+use keepline_proto::framing::{Asked, has_no_body};
+use keepline_proto::{BodyLength, Field, RequestHead};
 use tower_service::Service;
 
 use super::exchange::{Exchange, Handler};
@@ -21,6 +21,7 @@ use super::request::typed_request;
 use super::wire::Wire;
 use crate::Body;
 use crate::error::{BoxError, Error, ErrorKind};
+use crate::upgrade::{self, Promise};
 
 /// A service made of a function from requests to futures of responses.
 ///
@@ -93,7 +94,12 @@ where
         if exchange.wire.core.hub().settings.request_info {
             request.extensions_mut().insert(*exchange.info());
         }
-        let is_head = *exchange.head().method() == Method::HEAD;
+        let asked = Asked::from(exchange.head().method());
+        let promise = asks_to_switch(exchange.head()).then(|| {
+            let (promise, on_upgrade) = upgrade::promise();
+            request.extensions_mut().insert(on_upgrade);
+            promise
+        });
         let wire = &mut *exchange.wire;
         let (body, link) = request_body(wire);
         *request.body_mut() = body;
@@ -107,7 +113,12 @@ where
                 .await?
                 .map_err(service_error)?
         };
-        respond(wire, link.as_ref(), is_head, response).await?;
+        if let Some(promise) = promise
+            && is_switch(asked, response.status())
+        {
+            return switch(wire, response.into_parts().0, promise).await;
+        }
+        respond(wire, link.as_ref(), asked, response).await?;
         if let Some(link) = link {
             poll_fn(|cx| finish_request(wire, &link, cx)).await?;
         }
@@ -143,11 +154,41 @@ fn pump(wire: &mut Wire, link: Option<&Link>, cx: &mut Context<'_>) -> Pumped {
     link.map_or(Pumped::Over, |link| link.pump(wire, cx))
 }
 
+/// The request asks for another protocol, so that its response may agree to one.
+fn asks_to_switch(head: &RequestHead) -> bool {
+    let facts = head.fields().facts();
+    *head.method() == Method::CONNECT || (facts.upgrade && facts.connection.upgrade())
+}
+
+fn is_switch(asked: Asked, status: StatusCode) -> bool {
+    status == StatusCode::SWITCHING_PROTOCOLS || (asked == Asked::Connect && status.is_success())
+}
+
+/// Sends the head that agrees to switch, and hands the connection over.
+async fn switch(
+    wire: &mut Wire,
+    head: http::response::Parts,
+    promise: Promise,
+) -> Result<(), Error> {
+    if promise.is_closed() {
+        // The service did not take what it would have to await: the new protocol would have a
+        // client and no server.
+        let problem = "nobody takes the connection over";
+        return wire.append_answer(StatusCode::NOT_IMPLEMENTED, problem);
+    }
+    let fields = head.headers.iter().map(Field::from);
+    wire.append_head(head.status, fields, BodyLength::Known(0))?;
+    let upgraded = wire.upgrade().await?;
+    // Given up meanwhile: then the connection is closed.
+    let _ = promise.send(upgraded);
+    Ok(())
+}
+
 /// Sends the response.
 async fn respond<B>(
     wire: &mut Wire,
     link: Option<&Link>,
-    is_head: bool,
+    asked: Asked,
     response: Response<B>,
 ) -> Result<(), Error>
 where
@@ -164,7 +205,7 @@ where
         None => BodyLength::Unknown,
     };
     wire.append_head(head.status, head.headers.iter().map(Field::from), length)?;
-    if is_head || has_no_body(head.status) || body.is_end_stream() {
+    if asked == Asked::Head || has_no_body(head.status) || body.is_end_stream() {
         return wire.append_end(None);
     }
     let mut sending = Sending {

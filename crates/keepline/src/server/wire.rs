@@ -21,6 +21,8 @@ use tokio::time::Instant;
 use super::after::Unread;
 use super::info::RequestInfo;
 use super::registry::{Hub, Registration};
+use super::rest::WarmSeat;
+use super::settings::Settings;
 use crate::CloseReason;
 use crate::deadline::Deadline;
 use crate::driver::{Driver, Incoming};
@@ -42,11 +44,27 @@ pub(super) struct Core {
     pub(super) expires: Option<Instant>,
     /// Requests whose head has been received.
     pub(super) requests: u64,
+    /// When it will have rested for too long; unset by each request.
+    pub(super) rests_until: Option<Instant>,
 }
 
 impl Core {
     pub(super) fn hub(&self) -> &Hub {
         &self.registration.shard.hub
+    }
+
+    /// A new connection waits for its first request.
+    pub(super) fn wait_for_first(&mut self, settings: &Settings) {
+        self.deadline.set(settings.head_timeout);
+        self.rests_until = self.deadline.at();
+    }
+
+    /// It waits for a further request. Empty lines are none, and earn no further time.
+    pub(super) fn rest_from(&mut self, now: Instant) {
+        if self.rests_until.is_none() {
+            let idle = self.hub().settings.idle_timeout;
+            self.rests_until = idle.and_then(|idle| now.checked_add(idle));
+        }
     }
 }
 
@@ -98,6 +116,10 @@ pub(super) struct Wire {
     /// The rest of the request body will not be found.
     lost: Option<Lost>,
     pub(super) trailers: Option<Fields>,
+    /// Somebody else has the stream.
+    pub(super) is_handed_over: bool,
+    /// It may keep its box while it rests.
+    pub(super) warm: Option<WarmSeat>,
 }
 
 /// Its beginning and end.
@@ -116,6 +138,8 @@ impl Wire {
             abandoned: false,
             lost: None,
             trailers: None,
+            is_handed_over: false,
+            warm: None,
         }
     }
 
@@ -129,14 +153,20 @@ impl Wire {
         let facts = head.fields().facts();
         self.core.registration.shard.count_request();
         self.core.requests += 1;
+        self.core.rests_until = None;
         self.core.deadline.clear();
         self.abandoned = false;
         self.trailers = None;
+        let is_bodiless = self.driver.proto.remaining() == Some(0);
+        if is_bodiless {
+            // Its end is here too; now nobody has to look for it.
+            let _ = self.piece_here();
+        }
         // "A server that receives a 100-continue expectation in an HTTP/1.0 request MUST ignore
         // that expectation" (RFC 9110 §10.1.1); nor is there anything to continue without a body.
         let waits = facts.expect == Expectation::Continue
             && head.version() >= http::Version::HTTP_11
-            && self.driver.proto.remaining() != Some(0);
+            && !is_bodiless;
         self.awaits = if waits {
             Continue::Awaited
         } else {
@@ -162,11 +192,10 @@ impl Wire {
         ready!(self.poll_flush(cx))?;
         let is_in_head = self.driver.proto.is_in_head(self.driver.buffered());
         if !is_in_head {
+            // Nothing, or empty lines, which are no request.
             return Poll::Ready(Ok(if self.driver.is_eof() {
                 Next::Closed
             } else {
-                // Nothing, or empty lines, which are no request.
-                self.driver.discard_input();
                 Next::Idle
             }));
         }

@@ -101,10 +101,9 @@ fn tls_error(error: impl Into<BoxError>) -> Error {
 /// A TLS handshake begins with byte 22; a letter is the method of somebody who forgot the `s`.
 #[expect(
     clippy::needless_pass_by_ref_mut,
-    reason = "a shared borrow of a stream is not Send"
+    reason = "a shared reference to a stream cannot go to another thread"
 )]
 async fn is_plain_http(stream: &mut Stream) -> io::Result<bool> {
-    // Moved into the closure: a shared reference to a stream cannot go to another thread.
     poll_fn(move |cx| {
         let Some(tcp) = stream.tcp() else {
             return Poll::Ready(Ok(false));

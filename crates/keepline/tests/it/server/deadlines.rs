@@ -95,6 +95,19 @@ async fn a_pipelined_head_has_its_deadline_from_its_first_byte() {
     assert_eq!(ended.await.unwrap(), Timeout);
 }
 
+/// The time that draining or reading a body was given says nothing about the next head.
+#[tokio::test(start_paused = true)]
+async fn a_head_after_a_drained_body_has_its_own_deadline() {
+    let (mut client, _ended) = client();
+    let unread = "POST /unread HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n";
+    assert_eq!(ask(&mut client, unread).await.content, "unread");
+    tokio::time::sleep(4 * SECOND).await;
+    client.send("xyGET /ne").await;
+    tokio::time::sleep(9 * SECOND).await;
+    client.send("xt HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert_eq!(answer(&mut client).await.content, "/next");
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_idle_connection_is_closed_and_each_request_starts_the_time_anew() {
     let (mut client, ended) = client();
@@ -212,6 +225,25 @@ async fn lingering_is_bounded_without_a_byte_and_in_all() {
     }
     assert_eq!(ends(ended, start).await.0, NotDrained);
     assert!(start.elapsed() >= 30 * SECOND && start.elapsed() <= 34 * SECOND);
+}
+
+/// Also for a client that never stops: its bytes are always there, and no timer has its turn.
+#[tokio::test]
+async fn lingering_ends_for_a_client_that_sends_without_end() {
+    let limit = Duration::from_millis(200);
+    let server = builder().linger(limit, limit).build().unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(server.serve(listener, service_fn(routes)));
+    let mut client = RawClient::connect(address).await;
+    client
+        .send("POST /unread HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999999\r\n\r\n")
+        .await;
+    let piece = vec![0; 1024 * 1024];
+    keepline_testkit::within("the end of lingering", async {
+        while client.try_send(&piece).await.is_ok() {}
+    })
+    .await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -15,6 +15,7 @@ mod states;
 #[cfg(feature = "tls")]
 mod tls;
 mod unread;
+mod upgrades;
 
 use std::collections::VecDeque;
 use std::convert::Infallible;

@@ -199,6 +199,29 @@ async fn whole_answers_byte_by_byte() {
     }
 }
 
+/// RFC 9112 §2.2: "a server that is expecting to receive and parse a request-line SHOULD ignore at
+/// least one empty line (CRLF) received prior to the request-line."
+#[tokio::test(start_paused = true)]
+async fn empty_lines_between_requests_are_ignored_whenever_they_come() {
+    let (mut client, _ended) = client();
+    let get = "GET /x HTTP/1.1\r\nHost: a\r\n\r\n";
+    for pieces in [
+        &["\r\n"][..],
+        &["\r", "\n"],
+        &["\r\n\r", "\n"],
+        &["\r\n", "\r\n", "\r\n"],
+    ] {
+        for piece in pieces {
+            client.send(piece).await;
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+        assert_eq!(ask(&mut client, get).await.content, "/x", "{pieces:?}");
+        // From a warm connection and from one at rest.
+        assert_eq!(ask(&mut client, get).await.content, "/x", "{pieces:?}");
+        tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn options_asterisk_reaches_the_service_if_so_set() {
     let server = builder().answer_options_asterisk(false).build().unwrap();
