@@ -168,6 +168,11 @@ impl BodyWriter {
         }
     }
 
+    /// Whether the peer has what it needs to know that the body is complete.
+    pub(crate) const fn is_complete(self) -> bool {
+        matches!(self, Self::Length { left: 0 } | Self::Suppressed)
+    }
+
     /// Whether the body may end here.
     pub(crate) const fn finish(self) -> Result<(), LocalError> {
         match self {

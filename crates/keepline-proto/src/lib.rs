@@ -40,7 +40,7 @@
 //! [`state`] (which message may follow which) are pure functions that quote the rule they
 //! apply; [`Connection`] is the glue between them.
 #![cfg_attr(
-    not(test),
+    not(any(test, fuzzing)),
     warn(
         clippy::indexing_slicing,
         clippy::arithmetic_side_effects,
@@ -61,6 +61,9 @@ mod facts;
 mod field;
 pub mod forward;
 pub mod framing;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod head;
 pub mod keep_alive;
 mod limits;

@@ -5,7 +5,7 @@
 //!
 //! - **Nothing sleeps to synchronise.** A test waits for a fact (bytes arrived, a connection
 //!   ended, a [`Gate`] opened), never for time to pass.
-//! - **Every wait is bounded** by [`within`], in real time even under a paused clock, and fails by
+//! - **Every wait is bounded** by [`within()`], in real time even under a paused clock, and fails by
 //!   naming what it waited for and where.
 //! - **This crate depends on none of the workspace's crates**, so that it can test all of them and
 //!   shares none of their mistakes: it has its own, deliberately literal, idea of HTTP.

@@ -5,6 +5,10 @@
 //! the client's as its remote port. After a close the side that closed first keeps a
 //! [`State::TimeWait`] for a minute, which makes connections countable even when they are over.
 //!
+//! That minute has a price: a port that the kernel hands out may still have such sockets of an
+//! earlier test. So count on the port of a [`Peer`](crate::peer::Peer) or a [`ReservedPort`], which
+//! start from none.
+//!
 //! The table is not a snapshot: while sockets come and go a single reading may miss one. Hence
 //! [`Sockets::until`], which looks again.
 
@@ -168,19 +172,24 @@ pub struct ReservedPort {
 }
 
 impl ReservedPort {
-    /// Reserves a free port.
+    /// Reserves a free port that no connection remembers.
     ///
     /// # Errors
     ///
     /// If there is none.
     pub fn new() -> io::Result<Self> {
-        let socket = TcpSocket::new_v4()?;
-        socket.set_reuseaddr(true)?;
-        socket.bind((Ipv4Addr::LOCALHOST, 0).into())?;
-        let addr = socket.local_addr()?;
-        Ok(Self {
-            _socket: socket,
-            addr,
+        unused(|| {
+            let socket = TcpSocket::new_v4()?;
+            socket.set_reuseaddr(true)?;
+            socket.bind((Ipv4Addr::LOCALHOST, 0).into())?;
+            let addr = socket.local_addr()?;
+            Ok((
+                addr.port(),
+                Self {
+                    _socket: socket,
+                    addr,
+                },
+            ))
         })
     }
 
@@ -195,6 +204,18 @@ impl ReservedPort {
     pub fn port(&self) -> u16 {
         self.addr.port()
     }
+}
+
+/// Binds until the kernel hands out a port that no socket is on or connected to.
+pub(crate) fn unused<T>(mut bind: impl FnMut() -> io::Result<(u16, T)>) -> io::Result<T> {
+    const ATTEMPTS: usize = 100;
+    for _ in 0..ATTEMPTS {
+        let (port, bound) = bind()?;
+        if Sockets::on_port(port).count() + Sockets::to_port(port).count() == 0 {
+            return Ok(bound);
+        }
+    }
+    Err(io::ErrorKind::AddrInUse.into())
 }
 
 /// The columns of a table that matter here.
@@ -275,10 +296,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_real_connection_is_followed_from_its_start_to_its_end() {
-        let listener = TcpListener::bind("[::1]:0").expect("a port is free");
-        let addr = listener
-            .local_addr()
-            .expect("a bound socket has an address");
+        let (addr, listener) = unused(|| {
+            let listener = TcpListener::bind("[::1]:0")?;
+            let addr = listener.local_addr()?;
+            Ok((addr.port(), (addr, listener)))
+        })
+        .expect("a port is free");
         until_listening(addr.port()).await;
         let client = TcpStream::connect(addr).expect("the listener queues it");
         let (server, _) = listener.accept().expect("a connection is queued");

@@ -140,7 +140,6 @@ impl Driver {
     /// # Errors
     /// The content is longer than declared, or none may be sent now.
     pub(crate) fn queue_piece(&mut self, piece: Bytes) -> Result<(), Error> {
-        debug_assert!(self.can_append());
         let Some(frame) = self.proto.send_data(piece.len())? else {
             return Ok(());
         };
@@ -156,26 +155,22 @@ impl Driver {
         Ok(())
     }
 
-    /// Makes sure that there is a buffer to append a head to.
+    /// Makes sure that there is a buffer to append to, and that what is appended follows all that
+    /// is queued. (Who waits for [`wants_content`](Self::wants_content) copies nothing here.)
     pub(crate) fn lend_output(&mut self) {
         if self.output.capacity() == 0 {
             self.output = buffer::lend_output();
         }
-    }
-
-    /// There is room for a further piece of content. While a large piece waits there is none:
-    /// whatever is appended to `output` would overtake it.
-    pub(crate) fn wants_content(&self) -> bool {
-        self.piece.is_empty() && self.piece_end.is_empty() && self.unsent() < OUTPUT_FULL
-    }
-
-    /// Copies a piece that waits behind `output`, so that something can be appended. A caller that
-    /// flushes first never needs it.
-    pub(crate) fn absorb_piece(&mut self) {
         self.output
             .extend_from_slice(&std::mem::take(&mut self.piece));
         self.output
             .extend_from_slice(std::mem::take(&mut self.piece_end));
+    }
+
+    /// There is room for a further piece of content. While a large piece waits there is none: to
+    /// append to `output` would copy it.
+    pub(crate) fn wants_content(&self) -> bool {
+        self.piece.is_empty() && self.piece_end.is_empty() && self.unsent() < OUTPUT_FULL
     }
 
     /// A head or the end of a body can be appended to `output` without overtaking a piece.

@@ -24,3 +24,8 @@ pub use error::{BoxError, Error, ErrorKind, Fault, Phase};
 pub use info::{ConnectionInfo, Timings};
 pub use pool::Stats;
 pub use reason::{CloseCounts, CloseReason, Counts, OpenCounts, OpenReason};
+
+/// The programs in the README compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

@@ -166,8 +166,20 @@ impl Connection {
             }
             None => false,
         };
-        // A client that is still writing its body cannot have been understood.
-        if !is_agreed || self.states.client != State::MightSwitch {
+        // A client that is still writing its body cannot have been understood. (It may have
+        // written all of a counted body, and not have ended it.)
+        let is_complete = match self.states.client {
+            State::MightSwitch => true,
+            State::SendBody => self.writer.is_complete(),
+            State::Idle
+            | State::SendResponse
+            | State::Done
+            | State::MustClose
+            | State::Closed
+            | State::Switched
+            | State::Error => false,
+        };
+        if !is_agreed || !is_complete {
             return Err(RemoteError::UnexpectedUpgrade);
         }
         self.close_after(NotPersistent::Switched);

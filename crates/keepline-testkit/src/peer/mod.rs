@@ -24,7 +24,7 @@ use tokio::task::{JoinHandle, JoinSet};
 pub use self::record::Ending;
 use self::record::{ConnectionLog, Log, Recorder};
 pub use self::script::Script;
-use crate::{Gate, background, within};
+use crate::{Gate, background, sockets, within};
 
 /// A scripted server on a loopback port. Dropping it closes its port and its connections.
 #[derive(Debug)]
@@ -213,8 +213,17 @@ impl Drop for Peer {
 
 /// Binds at once, so that the address is known and dials are queued before anything is polled.
 fn bind(addr: SocketAddr) -> TcpListener {
-    let listener = std::net::TcpListener::bind(addr)
-        .unwrap_or_else(|error| panic!("a peer can't listen on {addr}: {error}"));
+    let bind = || {
+        let listener = std::net::TcpListener::bind(addr)?;
+        Ok((listener.local_addr()?.port(), listener))
+    };
+    // A port of the caller's choice is taken as it is.
+    let listener = if addr.port() == 0 {
+        sockets::unused(bind)
+    } else {
+        bind().map(|(_, bound)| bound)
+    }
+    .unwrap_or_else(|error| panic!("a peer can't listen on {addr}: {error}"));
     listener
         .set_nonblocking(true)
         .expect("a socket can be made non-blocking");

@@ -8,12 +8,14 @@ use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, header};
 use keepline_proto::{BodyLength, Field, RequestLine, ResponseHead};
 
+use super::Shared;
+use super::acquire::{acquire, acquire_new};
+use super::event::Event;
 use super::exchange::{Exchange, Head};
 use super::key::Key;
 use super::response::ResponseBody;
 use super::retry::{self, Decision, Failure, MOST_ATTEMPTS};
 use super::upload::Upload;
-use super::{Shared, acquire, acquire_new};
 use crate::error::{Error, ErrorKind};
 use crate::{Body, CloseReason, ConnectionInfo};
 
@@ -42,7 +44,7 @@ pub(super) async fn send(
         };
         lease.retries = attempts - 1;
         let replay = body.replay();
-        let was_reused = lease.is_reused();
+        let was_fresh = lease.is_fresh();
         let failed = match attempt(Exchange::new(lease), &parts, body).await {
             Ok(response) => return Ok(response),
             Err(failed) => failed,
@@ -56,7 +58,7 @@ pub(super) async fn send(
             is_on: shared.settings.is_retry_on,
             attempts,
             is_loss: failed.error.is_closed_early(),
-            was_reused,
+            was_fresh,
             written,
             read,
             is_idempotent,
@@ -68,6 +70,10 @@ pub(super) async fn send(
             _ => return Err(failed.error),
         }
         shared.pool.note_retry();
+        if let Some(info) = &failed.info {
+            let connection = info.id;
+            shared.events.tell(|| Event::Retrying { connection });
+        }
         wants_new = decision == Decision::Idempotent;
     }
 }
@@ -88,8 +94,7 @@ async fn attempt(
 ) -> Result<Response<Body>, Failed> {
     let body = body.made();
     if let Err(error) = send_head(&mut exchange, parts, body.length()) {
-        // Nothing was sent: the connection is as good as before.
-        exchange.close(CloseReason::RequestUnsent);
+        exchange.give_back();
         return Err(Failed {
             error,
             info: None,

@@ -16,14 +16,32 @@ use crate::error::{Error, ErrorKind};
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Key(Arc<Origin>);
 
-/// Where a request goes.
-#[derive(Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Origin {
-    /// TLS is spoken.
+/// Where a request goes: the scheme, host and port of its URI.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Origin {
     pub(crate) is_secure: bool,
-    /// In lower case; an IPv6 address in brackets.
     pub(crate) host: Box<str>,
     pub(crate) port: u16,
+}
+
+impl Origin {
+    /// TLS is spoken to it: its scheme is https.
+    #[must_use]
+    pub const fn is_secure(&self) -> bool {
+        self.is_secure
+    }
+
+    /// Its host in lower case; an IPv6 address in brackets.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Its port, that of the scheme if the URI gives none.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
 }
 
 impl Key {
@@ -70,6 +88,12 @@ impl Key {
 }
 
 impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Origin {
             is_secure,

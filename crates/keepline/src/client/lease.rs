@@ -7,18 +7,23 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use keepline_proto::RemoteError;
+use keepline_proto::keep_alive::KeepAlive;
 use tokio::time::Instant;
 
 use super::Shared;
+use super::event::Event;
+use super::life::Lifespan;
 use super::reuse::{Ending, ending};
 use crate::driver::Driver;
+use crate::error::{Error, ErrorKind};
 use crate::info::{ConnectionInfo, Timings};
 use crate::net::{Arrived, PeerAddr};
-use crate::pool::{self, KeySlot, Watch};
+use crate::pool::{self, Expiry, KeySlot, Watch};
 use crate::{CloseReason, OpenReason};
 
 /// Idle for longer than this, the kernel is asked before the connection is used.
-const PEEK_AFTER: Duration = Duration::from_secs(1);
+const ASK_KERNEL_AFTER: Duration = Duration::from_secs(1);
 
 /// A connection with all that belongs to it.
 #[derive(Debug)]
@@ -32,6 +37,7 @@ pub(crate) struct Pooled {
     pub(crate) dial: Timings,
     /// Exchanges that it has carried to their end.
     pub(crate) exchanges: u64,
+    pub(crate) lifespan: Lifespan,
     pub(crate) watch: Arc<Watch>,
 }
 
@@ -52,6 +58,10 @@ impl pool::Connection for Box<Pooled> {
 
     fn watch(&self) -> &Arc<Watch> {
         &self.watch
+    }
+
+    fn expiry(&self, now: Instant) -> Option<Expiry> {
+        self.lifespan.expiry(now)
     }
 }
 
@@ -74,7 +84,8 @@ impl Pooled {
     /// nothing has arrived on it.
     ///
     /// Without a hint from the runtime this makes no system call, unless the request could not be
-    /// sent twice or the connection has been idle for more than a second: then the kernel is asked.
+    /// sent twice, the connection has been idle for more than a second, or it comes from another
+    /// runtime, whose hints are lost: then the kernel is asked.
     pub(crate) fn revive(
         &mut self,
         shared: &Shared,
@@ -85,7 +96,8 @@ impl Pooled {
             return Err(CloseReason::Shutdown);
         }
         let here = tokio::runtime::Handle::current().id();
-        if self.watch.reaper().runtime().id() != here {
+        let is_foreign = self.watch.reaper().runtime().id() != here;
+        if is_foreign {
             self.driver
                 .stream
                 .register_here()
@@ -96,9 +108,8 @@ impl Pooled {
         if let Poll::Ready(reason) = self.poll_idle(&mut nobody) {
             return Err(reason);
         }
-        let is_costly = !is_replayable || idle_for > PEEK_AFTER;
-        let arrived = if is_costly {
-            self.driver.stream.peek()
+        let arrived = if is_foreign || !is_replayable || idle_for > ASK_KERNEL_AFTER {
+            self.driver.stream.arrived()
         } else {
             None
         };
@@ -113,6 +124,8 @@ pub(crate) struct Lease {
     connection: Option<Box<Pooled>>,
     slot: KeySlot,
     shared: Arc<Shared>,
+    /// The connection was idle in the pool: the peer may have closed it meanwhile.
+    pub(crate) was_pooled: bool,
     pub(crate) idle_for: Option<Duration>,
     pub(crate) acquired_at: Instant,
     pub(crate) waited: Duration,
@@ -133,6 +146,7 @@ impl Lease {
             connection: Some(connection),
             slot,
             shared,
+            was_pooled: false,
             idle_for: None,
             acquired_at: now,
             waited: now.saturating_duration_since(asked_at),
@@ -154,6 +168,26 @@ impl Lease {
         self.connection
             .as_mut()
             .expect("a lease holds its connection until it ends")
+    }
+
+    /// Tells that the lease is used, on a connection that had been idle for so long.
+    #[must_use]
+    pub(crate) fn told(mut self, idle_for: Option<Duration>) -> Self {
+        self.idle_for = idle_for;
+        let (connection, reused) = (self.connection().id, self.is_reused());
+        self.shared.events.tell(|| Event::Acquired {
+            connection,
+            reused,
+            idle_for,
+        });
+        self
+    }
+
+    /// Takes note of what the server says about the connection's future.
+    pub(crate) fn note_hint(&mut self, hint: KeepAlive) {
+        let connection = self.connection_mut();
+        let exchange = connection.exchanges + 1;
+        connection.lifespan.note_hint(hint, exchange);
     }
 
     /// Makes sure that the connection can be used here and now; otherwise why not.
@@ -180,6 +214,12 @@ impl Lease {
     /// It has carried an exchange before this one.
     pub(crate) fn is_reused(&self) -> bool {
         self.connection().exchanges > 0
+    }
+
+    /// It comes straight from its dial. A failure of any other one may be a race that it lost: the
+    /// peer may close an idle connection at any time (RFC 9112 §9.3.1).
+    pub(crate) fn is_fresh(&self) -> bool {
+        !self.was_pooled && !self.is_reused()
     }
 
     /// What there is to tell about the connection and this exchange, now.
@@ -229,10 +269,13 @@ impl Lease {
         let reason = match decision {
             Ok(()) => {
                 connection.exchanges += 1;
-                match connection.driver.proto.next_exchange() {
+                let over = connection
+                    .lifespan
+                    .over(connection.exchanges, Instant::now());
+                over.or_else(|| match connection.driver.proto.next_exchange() {
                     Ok(()) => connection.settle_down(),
                     Err(_) => Some(CloseReason::ProtocolError),
-                }
+                })
             }
             Err(reason) => Some(reason),
         };
@@ -246,6 +289,35 @@ impl Lease {
     pub(crate) fn close(mut self, reason: CloseReason) {
         if let Some(connection) = self.connection.take() {
             self.shared.pool.close(self.slot, connection, reason);
+        }
+    }
+
+    /// Ends the lease on a fresh connection that the peer has closed, or spoken on, before anything
+    /// was asked; what is wrong with it.
+    pub(crate) fn dead_on_arrival(self, reason: CloseReason) -> Error {
+        let error = match reason {
+            CloseReason::PeerClosed => RemoteError::IncompleteHead { received: 0 }.into(),
+            CloseReason::Shutdown => Error::caused(
+                ErrorKind::Connect,
+                "the runtime of the connection was shut down",
+            ),
+            CloseReason::IoError => Error::new(ErrorKind::Io),
+            _ => RemoteError::UnsolicitedBytes.into(),
+        };
+        let error = error.on(self.info());
+        self.close(reason);
+        error
+    }
+
+    /// Ends the lease before anything was sent: the connection is as good as before.
+    pub(crate) fn give_back(mut self) {
+        let Some(mut connection) = self.connection.take() else {
+            return;
+        };
+        self.shared.pool.not_acquired(&connection);
+        match connection.settle_down() {
+            None => self.shared.pool.give(self.slot, connection),
+            Some(reason) => self.shared.pool.close(self.slot, connection, reason),
         }
     }
 

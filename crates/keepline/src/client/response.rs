@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
+use tokio::runtime::Handle;
 
 use super::exchange::Exchange;
 use super::reuse::{Abandoned, DrainLimits, abandoned};
@@ -28,6 +29,8 @@ pub(crate) struct ResponseBody {
     /// `None` once the connection is given back or closed.
     exchange: Option<Exchange>,
     upload: Option<Upload>,
+    /// The request's body failed: the server will never see the end of the request.
+    upload_failure: Option<Error>,
     /// The response has ended; the request has not.
     finishing: Option<Deadline>,
     remaining: Option<u64>,
@@ -39,25 +42,45 @@ impl ResponseBody {
         Self {
             exchange: Some(exchange),
             upload,
+            upload_failure: None,
             finishing: None,
             remaining,
         }
     }
 
-    /// Moves the rest of the request. A body that fails now fails only the request, whose
-    /// response is here: the connection is closed at the end.
+    /// Moves the rest of the request. Its failure is kept for when the response stalls: a server
+    /// that waits for the end of a request that never comes would be waited for.
     fn poll_upload(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let (Some(exchange), Some(upload)) = (&mut self.exchange, &mut self.upload) else {
             return Poll::Ready(());
         };
-        let _ = ready!(upload.poll(exchange, cx));
+        if let Err(error) = ready!(upload.poll(exchange, cx)) {
+            self.upload_failure = Some(error.on(exchange.connection()));
+        }
         self.upload = None;
         Poll::Ready(())
     }
 
+    /// The next piece of the response, as long as there can be one.
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
+        let Some(exchange) = &mut self.exchange else {
+            return Poll::Ready(None);
+        };
+        match (exchange.poll_piece(cx), self.upload_failure.take()) {
+            (Poll::Pending, Some(error)) => Poll::Ready(Some(Err(error))),
+            (Poll::Pending, None) => Poll::Pending,
+            (Poll::Ready(piece), failure) => {
+                self.upload_failure = failure;
+                self.remaining = exchange.remaining();
+                Poll::Ready(piece.transpose())
+            }
+        }
+    }
+
     /// The response has ended: waits a moment for the request, then ends the exchange.
     fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.poll_upload(cx).is_pending() {
+        // Outside a runtime there is no timer, and no grace.
+        if self.poll_upload(cx).is_pending() && Handle::try_current().is_ok() {
             let deadline = self.finishing.get_or_insert_with(|| {
                 let mut deadline = Deadline::default();
                 deadline.set(Some(UPLOAD_GRACE));
@@ -69,6 +92,22 @@ impl ResponseBody {
             exchange.end();
         }
         Poll::Ready(())
+    }
+
+    /// After a piece: if it was the last of a known length, the connection is free before the
+    /// reader has it, and a reader who stops here loses nothing. With draining switched off, only
+    /// a reader who looks for the end gives the connection back.
+    fn end_early(&mut self, cx: &mut Context<'_>) {
+        let Some(exchange) = &mut self.exchange else {
+            return;
+        };
+        let is_last = self.remaining == Some(0) && self.upload.is_none();
+        if is_last
+            && exchange.shared().settings.drain.is_on()
+            && matches!(exchange.poll_piece(cx), Poll::Ready(Ok(None)))
+        {
+            let _ = self.poll_finish(cx);
+        }
     }
 
     fn fail(&mut self, error: &Error) {
@@ -89,27 +128,17 @@ impl http_body::Body for ResponseBody {
         let this = &mut *self;
         if this.finishing.is_none() {
             let _ = this.poll_upload(cx);
-            let Some(exchange) = &mut this.exchange else {
-                return Poll::Ready(None);
-            };
-            match ready!(exchange.poll_piece(cx)) {
-                Err(error) => {
+            match ready!(this.poll_piece(cx)) {
+                Some(Err(error)) => {
                     this.fail(&error);
                     return Poll::Ready(Some(Err(error)));
                 }
-                Ok(Some(piece)) => {
-                    this.remaining = exchange.remaining();
-                    let is_drained = exchange.shared().settings.drain.is_on();
-                    // The last piece of a known length: the connection is free before the reader
-                    // has it, and a reader who stops here loses nothing. With draining switched
-                    // off, only a reader who looks for the end gives the connection back.
-                    let is_last = this.remaining == Some(0) && this.upload.is_none() && is_drained;
-                    if is_last && matches!(exchange.poll_piece(cx), Poll::Ready(Ok(None))) {
-                        let _ = this.poll_finish(cx);
-                    }
+                Some(Ok(piece)) => {
+                    this.end_early(cx);
                     return Poll::Ready(Some(Ok(Frame::data(piece))));
                 }
-                Ok(None) => this.remaining = Some(0),
+                None if this.exchange.is_none() => return Poll::Ready(None),
+                None => this.remaining = Some(0),
             }
         }
         let trailers = this.exchange.as_mut().and_then(Exchange::take_trailers);

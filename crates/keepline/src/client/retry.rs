@@ -4,17 +4,18 @@
 //! method unless it has some means to know that the request semantics are actually idempotent,
 //! regardless of the method, or some means to detect that the original request was never
 //! applied." RFC 9112 §9.3.1 adds that an idle connection may be closed at any time, so a
-//! failure on a *reused* connection before the first byte of the response is the expected race,
-//! and a failure on a *new* one is not.
+//! failure on a *pooled* connection (one that carried an exchange, or was idle after a dial whose
+//! request was served otherwise) before the first byte of the response is the expected race, and
+//! a failure on a *new* one is not.
 //!
 //! | connection | written | response | request | decision |
 //! |---|---|---|---|---|
 //! | any | any | any | the error is ours, a deadline or a cancellation | no |
 //! | new | any | any | any | no: it would loop |
-//! | reused | nothing | none | body can be made again, or was not polled | again, any method |
-//! | reused | something | none | idempotent or `Idempotency-Key`, body can be made again | again, on a new connection |
-//! | reused | something | none | otherwise | no: it may have been applied |
-//! | reused | any | first byte | any | no |
+//! | pooled | nothing | none | body can be made again, or was not polled | again, any method |
+//! | pooled | something | none | idempotent or `Idempotency-Key`, body can be made again | again, on a new connection |
+//! | pooled | something | none | otherwise | no: it may have been applied |
+//! | pooled | any | first byte | any | no |
 //!
 //! Against Go: what was *written* decides, not which of two racing signals came first (Go issue
 //! 22158), and a partial write does not forbid the retry of an idempotent request.
@@ -68,8 +69,8 @@ pub(crate) struct Failure {
     pub(crate) attempts: u32,
     /// The connection was lost: closed, reset or unusable, not too slow and not our mistake.
     pub(crate) is_loss: bool,
-    /// The connection had been in the pool or carried an exchange.
-    pub(crate) was_reused: bool,
+    /// The connection had neither been in the pool nor carried an exchange.
+    pub(crate) was_fresh: bool,
     /// Bytes of the request that were given to the socket.
     pub(crate) written: u64,
     /// Bytes of the response that arrived.
@@ -86,7 +87,7 @@ pub(crate) const fn decide(failure: &Failure) -> Decision {
         Decision::Off
     } else if !failure.is_loss {
         Decision::NotALoss
-    } else if !failure.was_reused {
+    } else if failure.was_fresh {
         Decision::NewConnection
     } else if failure.read > 0 {
         Decision::ResponseBegun
@@ -121,7 +122,7 @@ mod tests {
         is_on: true,
         attempts: 1,
         is_loss: true,
-        was_reused: true,
+        was_fresh: false,
         written: 80,
         read: 0,
         is_idempotent: true,
@@ -130,89 +131,58 @@ mod tests {
 
     #[test]
     fn truth_table() {
-        let nothing = Failure { written: 0, ..LOST };
-        for (failure, decision) in [
-            (LOST, Decision::Idempotent),
-            (nothing, Decision::NothingWritten),
+        type Change = fn(&mut Failure);
+        let rows: [(&str, Change, Decision); 12] = [
+            ("lost", |_| {}, Decision::Idempotent),
+            ("unwritten", |x| x.written = 0, Decision::NothingWritten),
             (
-                Failure {
-                    is_idempotent: false,
-                    ..nothing
-                },
+                "unwritten POST",
+                |x| (x.written, x.is_idempotent) = (0, false),
                 Decision::NothingWritten,
             ),
+            ("POST", |x| x.is_idempotent = false, Decision::NotIdempotent),
             (
-                Failure {
-                    is_idempotent: false,
-                    ..LOST
-                },
-                Decision::NotIdempotent,
-            ),
-            (
-                Failure {
-                    is_replayable: false,
-                    ..LOST
-                },
+                "stream",
+                |x| x.is_replayable = false,
                 Decision::BodyConsumed,
             ),
             (
-                Failure {
-                    is_replayable: false,
-                    ..nothing
-                },
+                "unwritten stream",
+                |x| (x.written, x.is_replayable) = (0, false),
                 Decision::BodyConsumed,
             ),
+            ("fresh", |x| x.was_fresh = true, Decision::NewConnection),
             (
-                Failure {
-                    was_reused: false,
-                    ..LOST
-                },
+                "fresh, unwritten",
+                |x| (x.written, x.was_fresh) = (0, true),
                 Decision::NewConnection,
             ),
+            ("answered", |x| x.read = 1, Decision::ResponseBegun),
+            ("no loss", |x| x.is_loss = false, Decision::NotALoss),
+            ("off", |x| x.is_on = false, Decision::Off),
             (
-                Failure {
-                    was_reused: false,
-                    ..nothing
-                },
-                Decision::NewConnection,
-            ),
-            (Failure { read: 1, ..LOST }, Decision::ResponseBegun),
-            (
-                Failure {
-                    is_loss: false,
-                    ..LOST
-                },
-                Decision::NotALoss,
-            ),
-            (
-                Failure {
-                    is_on: false,
-                    ..LOST
-                },
-                Decision::Off,
-            ),
-            (
-                Failure {
-                    attempts: MOST_ATTEMPTS,
-                    ..LOST
-                },
+                "often",
+                |x| x.attempts = MOST_ATTEMPTS,
                 Decision::EnoughAttempts,
             ),
-        ] {
-            assert_eq!(decide(&failure), decision, "{failure:?}");
+        ];
+        for (name, change, decision) in rows {
+            let mut failure = LOST;
+            change(&mut failure);
+            assert_eq!(decide(&failure), decision, "{name}");
         }
     }
 
     #[test]
     fn methods_and_keys() {
         let mut headers = HeaderMap::new();
-        for method in ["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"] {
+        for method in ["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE", "QUERY"] {
             assert!(
                 is_idempotent(&method.parse().unwrap(), &headers),
                 "{method}"
             );
         }
-        for method in ["POST", "PATCH", "CONNECT", "QUERY"] {
+        for method in ["POST", "PATCH", "CONNECT", "LOCK"] {
             assert!(
                 !is_idempotent(&method.parse().unwrap(), &headers),
                 "{method}"

@@ -15,7 +15,8 @@ use crate::error::{Error, ErrorKind};
 pub(crate) struct Upload {
     body: Option<Body>,
     trailers: Option<HeaderMap>,
-    was_polled: bool,
+    /// Something of the body has been taken.
+    is_begun: bool,
 }
 
 impl Upload {
@@ -23,7 +24,7 @@ impl Upload {
         Self {
             body: Some(body),
             trailers: None,
-            was_polled: false,
+            is_begun: false,
         }
     }
 
@@ -42,12 +43,12 @@ impl Upload {
                 break;
             }
             ready!(exchange.poll_ready(cx));
-            self.was_polled = true;
             let Poll::Ready(frame) = Pin::new(body).poll_frame(cx) else {
                 // What there is leaves at once: the server sees the head while the body blocks.
                 let _ = exchange.poll_flush(cx);
                 return Poll::Pending;
             };
+            self.is_begun = true;
             match frame {
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(piece) => exchange.send_piece(piece)?,
@@ -64,9 +65,9 @@ impl Upload {
         exchange.poll_flush(cx).map(Ok)
     }
 
-    /// The body, if nobody has polled it: it can be sent again, whatever it is.
+    /// The body, if nothing of it has been taken: it can be sent again, whatever it is.
     pub(crate) fn into_untouched(self) -> Option<Body> {
-        self.body.filter(|_| !self.was_polled)
+        self.body.filter(|_| !self.is_begun)
     }
 }
 

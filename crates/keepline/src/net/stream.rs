@@ -51,6 +51,27 @@ pub(crate) enum Arrived {
     Bytes,
 }
 
+impl Arrived {
+    /// So many bytes tell what they are.
+    const TOLD_BY: usize = 12;
+
+    const fn from_bytes(bytes: &[u8]) -> Self {
+        match bytes {
+            [] => Self::Fin,
+            #[rustfmt::skip]
+            [b'H', b'T', b'T', b'P', b'/', b'1', b'.', _, b' ', b'4', b'0', b'8'] => {
+                Self::RequestTimeout
+            },
+            _ => Self::Bytes,
+        }
+    }
+
+    /// `None`: nothing has arrived.
+    fn from_error(error: &io::Error) -> Option<Self> {
+        (error.kind() != io::ErrorKind::WouldBlock).then_some(Self::Error)
+    }
+}
+
 /// Where the other end of a stream is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -162,68 +183,44 @@ impl Stream {
         }
     }
 
-    /// Waits until reading may give something, without a buffer where the kind of stream allows
-    /// it. `false`: this kind does not, and has to be read.
-    pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<Option<io::Result<()>>> {
-        match self.plain() {
-            Plain::Tcp(tcp) => tcp.poll_read_ready(cx).map(Some),
-            Plain::Unix(unix) => unix.poll_read_ready(cx).map(Some),
-            Plain::Other(_) | Plain::Gone => Poll::Ready(None),
-        }
-    }
-
     /// Looks whether anything at all has arrived on an idle stream: `Pending` is what a healthy
     /// one answers. A few bytes are read, enough to tell what they are: the stream is not reused.
     pub(crate) fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<Arrived> {
-        let mut bytes = [0; 12];
+        let mut bytes = [0; Arrived::TOLD_BY];
         let mut read = ReadBuf::new(&mut bytes);
         let polled = match &mut self.0 {
             Kind::Plain(plain) => Pin::new(plain).poll_read(cx, &mut read),
             #[cfg(feature = "tls")]
             Kind::Tls(tls) => Pin::new(tls).poll_read(cx, &mut read),
         };
-        polled.map(|outcome| match (outcome, read.filled()) {
-            (Err(_), _) => Arrived::Error,
-            (Ok(()), []) => Arrived::Fin,
-            (
-                Ok(()),
-                [
-                    b'H',
-                    b'T',
-                    b'T',
-                    b'P',
-                    b'/',
-                    b'1',
-                    b'.',
-                    _,
-                    b' ',
-                    b'4',
-                    b'0',
-                    b'8',
-                ],
-            ) => Arrived::RequestTimeout,
-            (Ok(()), _) => Arrived::Bytes,
+        polled.map(|outcome| match outcome {
+            Ok(()) => Arrived::from_bytes(read.filled()),
+            Err(_) => Arrived::Error,
         })
     }
 
     /// Asks the kernel, not the runtime's memory of it, whether anything has arrived on an idle
-    /// stream: one system call.
-    pub(crate) fn peek(&self) -> Option<Arrived> {
-        let mut byte = [std::mem::MaybeUninit::uninit()];
-        let peeked = match self.plain() {
-            Plain::Tcp(tcp) => socket2::SockRef::from(tcp).peek(&mut byte),
-            Plain::Unix(unix) => socket2::SockRef::from(unix).peek(&mut byte),
-            Plain::Other(_) => return None,
-            Plain::Gone => return Some(Arrived::Error),
-        };
-        match peeked {
-            Ok(0) => Some(Arrived::Fin),
-            // In TLS these may be an alert before the FIN, or a ticket; the first is likelier
-            // after a pause.
-            Ok(_) if self.is_tls() => Some(Arrived::Fin),
-            Ok(_) => Some(Arrived::Bytes),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
-            Err(_) => Some(Arrived::Error),
+    /// stream: one system call. What has arrived is consumed, as by [`poll_idle`](Self::poll_idle).
+    pub(crate) fn arrived(&mut self) -> Option<Arrived> {
+        match &mut self.0 {
+            Kind::Plain(plain) => {
+                let mut bytes = [0; Arrived::TOLD_BY];
+                match plain.read_now(&mut bytes)? {
+                    Ok(read) => Some(Arrived::from_bytes(&bytes[..read])),
+                    Err(error) => Arrived::from_error(&error),
+                }
+            }
+            #[cfg(feature = "tls")]
+            Kind::Tls(tls) => match &mut **tls {
+                tokio_rustls::TlsStream::Client(tls) => {
+                    let (plain, session) = tls.get_mut();
+                    arrived_in_tls(plain, session)
+                }
+                tokio_rustls::TlsStream::Server(tls) => {
+                    let (plain, session) = tls.get_mut();
+                    arrived_in_tls(plain, session)
+                }
+            },
         }
     }
 
@@ -301,6 +298,51 @@ impl fmt::Debug for Stream {
             .field("peer", &self.peer_addr())
             .field("tls", &self.is_tls())
             .finish()
+    }
+}
+
+/// What has arrived below and through TLS. Session tickets and the like are taken and are nothing.
+#[cfg(feature = "tls")]
+fn arrived_in_tls<Side>(
+    plain: &mut Plain,
+    session: &mut rustls::ConnectionCommon<Side>,
+) -> Option<Arrived> {
+    /// Reads without waiting. A stream that cannot has nothing.
+    struct ReadNow<'a>(&'a mut Plain);
+
+    impl io::Read for ReadNow<'_> {
+        fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+            let nothing = || Err(io::ErrorKind::WouldBlock.into());
+            self.0.read_now(bytes).unwrap_or_else(nothing)
+        }
+    }
+
+    loop {
+        match session.read_tls(&mut ReadNow(plain)) {
+            Ok(0) => return Some(Arrived::Fin),
+            Ok(_) => {}
+            Err(error) => return Arrived::from_error(&error),
+        }
+        match session.process_new_packets() {
+            Err(_) => return Some(Arrived::Error),
+            Ok(state) if state.plaintext_bytes_to_read() > 0 => return Some(Arrived::Bytes),
+            Ok(state) if state.peer_has_closed() => return Some(Arrived::Fin),
+            Ok(_) => {}
+        }
+    }
+}
+
+impl Plain {
+    /// Reads what the kernel has, without waiting and whatever the runtime believes. `None`: this
+    /// kind of stream cannot.
+    fn read_now(&mut self, bytes: &mut [u8]) -> Option<io::Result<usize>> {
+        use std::io::Read;
+        match self {
+            Self::Tcp(tcp) => Some((&*socket2::SockRef::from(&*tcp)).read(bytes)),
+            Self::Unix(unix) => Some((&*socket2::SockRef::from(&*unix)).read(bytes)),
+            Self::Other(_) => None,
+            Self::Gone => Some(Err(gone())),
+        }
     }
 }
 

@@ -70,17 +70,39 @@ impl<const L: usize> List<L> {
         (self.back != NIL).then_some(self.back)
     }
 
+    /// The next newer one.
+    pub(super) fn after<T: Linked<L>>(slab: &mut Slab<T>, entry: usize) -> Option<usize> {
+        let next = slab[entry].links().next;
+        (next != NIL).then_some(next)
+    }
+
     /// Adds an entry as the newest.
     pub(super) fn push_back<T: Linked<L>>(&mut self, slab: &mut Slab<T>, entry: usize) {
-        *slab[entry].links() = Links {
-            prev: self.back,
-            next: NIL,
-        };
-        match self.back {
-            NIL => self.front = entry,
-            back => slab[back].links().next = entry,
+        self.push_before(slab, entry, |_| false);
+    }
+
+    /// Adds an entry before the newest ones for which `is_newer` holds: O(1) where it holds for
+    /// none.
+    pub(super) fn push_before<T: Linked<L>>(
+        &mut self,
+        slab: &mut Slab<T>,
+        entry: usize,
+        is_newer: impl Fn(&T) -> bool,
+    ) {
+        let (mut prev, mut next) = (self.back, NIL);
+        while prev != NIL && is_newer(&slab[prev]) {
+            next = prev;
+            prev = slab[prev].links().prev;
         }
-        self.back = entry;
+        *slab[entry].links() = Links { prev, next };
+        match prev {
+            NIL => self.front = entry,
+            prev => slab[prev].links().next = entry,
+        }
+        match next {
+            NIL => self.back = entry,
+            next => slab[next].links().prev = entry,
+        }
         self.len += 1;
     }
 

@@ -9,6 +9,7 @@
 //! When its runtime is shut down the reaper is dropped, and takes with it the idle connections
 //! whose sockets are registered there: nothing would ever wake them again.
 
+use std::future::Future;
 use std::hash::Hash;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -27,6 +28,9 @@ pub(crate) struct Reaper {
     pub(super) handle: Handle,
     woken: Mutex<Vec<Arc<Watch>>>,
     notify: Notify,
+    /// It sleeps until the next connection expires, or is about to. Otherwise it has to be told of
+    /// the next one that becomes idle: another reaper may know of it, but may never run again.
+    is_caring: AtomicBool,
     is_gone: AtomicBool,
 }
 
@@ -48,6 +52,7 @@ impl Reaper {
             handle,
             woken: Mutex::default(),
             notify: Notify::new(),
+            is_caring: AtomicBool::new(true),
             is_gone: AtomicBool::new(false),
         })
     }
@@ -62,9 +67,16 @@ impl Reaper {
         &self.handle
     }
 
-    /// Looks at the state again: there is an idle connection where none was.
+    /// Looks at the state again: something expires earlier than it thinks, or the pool is gone.
     pub(super) fn look(&self) {
         self.notify.notify_one();
+    }
+
+    /// A connection of this reaper has become idle: sees to it that it expires.
+    pub(super) fn care(&self) {
+        if !self.is_caring.load(Ordering::Acquire) && !self.is_caring.swap(true, Ordering::AcqRel) {
+            self.notify.notify_one();
+        }
     }
 
     fn wake(&self, watch: Arc<Watch>) {
@@ -118,22 +130,37 @@ impl Wake for Watch {
 }
 
 /// The reaper's task. Ends with the pool, or with the runtime.
-pub(super) async fn run<K, C>(pool: Weak<Shared<K, C>>, reaper: Arc<Reaper>)
+pub(super) fn run<K, C>(
+    pool: Weak<Shared<K, C>>,
+    reaper: Arc<Reaper>,
+) -> impl Future<Output = ()> + Send + 'static
 where
     K: Eq + Hash + Clone + Send + 'static,
     C: Connection,
 {
-    let _last_words = LastWords {
-        pool: pool.clone(),
-        reaper: Arc::clone(&reaper),
-    };
+    // Made here and not in the task, which may be dropped before it is polled.
+    let last_words = LastWords { pool, reaper };
+    async move { watch_over(&last_words.pool, &last_words.reaper).await }
+}
+
+async fn watch_over<K, C>(pool: &Weak<Shared<K, C>>, reaper: &Reaper)
+where
+    K: Eq + Hash + Clone + Send + 'static,
+    C: Connection,
+{
     loop {
         let next = {
             let Some(pool) = pool.upgrade() else { return };
             for watch in reaper.take_woken() {
                 look_at(&pool, &watch);
             }
-            pool.expire(Instant::now())
+            // Before it looks: what becomes idle from now on is either seen or announced.
+            reaper.is_caring.store(false, Ordering::Release);
+            let next = pool.expire();
+            if next.is_some() {
+                reaper.is_caring.store(true, Ordering::Release);
+            }
+            next
         };
         let sleep = async {
             match next {
@@ -155,21 +182,32 @@ where
     K: Eq + Hash + Clone + Send + 'static,
     C: Connection,
 {
-    let (slot, mut connection, since) = {
+    let mut parked = {
         let mut state = pool.lock();
         watch.is_woken.store(false, Ordering::Release);
         match state.take_idle(watch.place.load(Ordering::Relaxed), watch.id) {
-            Some(taken) => taken,
+            Some(parked) => parked,
             None => {
                 watch.missed();
                 return;
             }
         }
     };
-    let waker = Waker::from(Arc::clone(watch));
-    match connection.poll_idle(&mut Context::from_waker(&waker)) {
-        std::task::Poll::Pending => pool.give(slot, connection, since),
-        std::task::Poll::Ready(reason) => pool.close(slot, connection, reason),
+    // Not `watch` itself: a connection that has moved to another runtime has another one.
+    let waker = Waker::from(Arc::clone(parked.connection.watch()));
+    match parked
+        .connection
+        .poll_idle(&mut Context::from_waker(&waker))
+    {
+        std::task::Poll::Pending => pool.put_back(parked),
+        std::task::Poll::Ready(reason) => {
+            if reason == CloseReason::PeerClosed {
+                let now = Instant::now();
+                pool.lock()
+                    .note_idle_close(parked.slot, parked.idle_for(now), now);
+            }
+            pool.close(parked.slot, parked.connection, reason);
+        }
     }
 }
 
@@ -193,10 +231,11 @@ where
         let Some(pool) = self.pool.upgrade() else {
             return;
         };
-        let orphans = pool.lock().purge(CloseReason::Shutdown, |connection| {
-            Arc::ptr_eq(connection.watch().reaper(), &self.reaper)
+        pool.with(|state, effects| {
+            state.purge(CloseReason::Shutdown, effects, |connection| {
+                Arc::ptr_eq(connection.watch().reaper(), &self.reaper)
+            });
         });
-        drop(orphans);
         pool.forget_reaper(&self.reaper);
     }
 }

@@ -1,3 +1,4 @@
-//! The integration tests of this crate: one binary, a module for each side.
+//! Behaviour of the library over sockets and in-memory streams: one binary, a module for each side.
 
+mod client;
 mod server;

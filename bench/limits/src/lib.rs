@@ -1,0 +1,7 @@
+//! What the bare epoll programs share.
+
+pub mod delimiter;
+pub mod poller;
+
+/// One read takes at most this much; a program lends the same buffer to all its connections.
+pub const BUFFER: usize = 64 * 1024;

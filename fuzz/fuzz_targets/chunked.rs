@@ -1,0 +1,4 @@
+//! A chunked body, split in all ways, against a second parser and the encoder.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| keepline_proto::fuzzing::chunked(data));
