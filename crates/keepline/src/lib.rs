@@ -1,4 +1,12 @@
 //! HTTP connections that stay.
+#![cfg_attr(
+    not(all(feature = "client", feature = "server")),
+    allow(
+        dead_code,
+        reason = "client and server share rooms that neither fills alone"
+    )
+)]
+
 mod body;
 mod buffer;
 #[cfg(feature = "client")]
@@ -8,6 +16,7 @@ mod driver;
 mod error;
 mod info;
 pub mod net;
+#[cfg(feature = "client")]
 mod pool;
 mod reason;
 #[cfg(feature = "server")]
@@ -22,6 +31,7 @@ pub use body::Body;
 pub use client::Transport;
 pub use error::{BoxError, Error, ErrorKind, Fault, Phase};
 pub use info::{ConnectionInfo, Timings};
+#[cfg(feature = "client")]
 pub use pool::Stats;
 pub use reason::{CloseCounts, CloseReason, Counts, OpenCounts, OpenReason};
 

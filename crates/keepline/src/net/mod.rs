@@ -6,5 +6,6 @@ mod stream;
 
 #[cfg(feature = "server")]
 pub use listen::{BindOptions, Listener, bind, bind_workers, raise_open_files_limit};
+#[cfg(feature = "client")]
 pub(crate) use stream::Arrived;
 pub use stream::{PeerAddr, Stream};
