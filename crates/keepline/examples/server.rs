@@ -56,6 +56,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         });
         server.serve(listener, hello).await?;
     }
-    eprintln!("{:?}", server.stats());
+    #[expect(clippy::print_stdout, reason = "an example that tells what it did")]
+    {
+        println!("{:?}", server.stats());
+    }
     Ok(())
 }

@@ -8,7 +8,7 @@
 //! # Where to look
 //! What becomes of a connection is decided by the two pure functions in `after`. `connection` is
 //! the life of one, `busy` the time between its first byte and its next rest, `wire` what waits
-//! there and how long, `service` the typed layer on top. `registry` knows who is connected.
+//! there and how long (with `receive` and `send`), `service` the typed layer on top. `registry` knows who is connected.
 
 mod accept;
 mod after;
@@ -22,6 +22,7 @@ mod handshake;
 mod incoming;
 mod info;
 mod linger;
+mod receive;
 mod registry;
 mod request;
 mod rest;

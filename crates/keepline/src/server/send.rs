@@ -75,7 +75,7 @@ impl Wire {
         if let Some(reason) = last_exchange(self.before_head(now)) {
             self.close_after(reason);
         }
-        self.make_room();
+        self.driver.lend_output();
         // HTTP/1.0 and a length that is not known: the end of the connection ends the body.
         let is_kept = self.driver.proto.persistence() == Persistence::Persistent
             && (length != BodyLength::Unknown
@@ -121,7 +121,7 @@ impl Wire {
         status: StatusCode,
         fields: impl IntoIterator<Item = Field<'a>>,
     ) -> Result<(), Error> {
-        self.make_room();
+        self.driver.lend_output();
         let driver = &mut self.driver;
         Ok(driver
             .proto
@@ -130,7 +130,7 @@ impl Wire {
 
     /// Queues a piece of content.
     pub(super) fn append_piece(&mut self, piece: Bytes) -> Result<(), Error> {
-        self.make_room();
+        self.driver.lend_output();
         self.driver.queue_piece(piece)
     }
 
@@ -146,7 +146,7 @@ impl Wire {
         let mut end = Vec::new();
         driver.proto.send_end(trailers, &mut end)?;
         if !end.is_empty() {
-            self.make_room();
+            self.driver.lend_output();
             self.driver.output.extend_from_slice(&end);
         }
         Ok(())
@@ -163,11 +163,6 @@ impl Wire {
         self.is_handed_over = true;
         let early = self.driver.take_input();
         Ok(Upgraded::new(self.driver.take_stream(), early))
-    }
-
-    /// Lets something be appended behind whatever is queued.
-    fn make_room(&mut self) {
-        self.driver.lend_output();
     }
 
     /// An answer of the library itself: its status, a line of text, nothing else.
