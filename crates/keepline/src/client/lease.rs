@@ -41,6 +41,12 @@ pub(crate) struct Pooled {
     pub(crate) watch: Arc<Watch>,
 }
 
+impl Drop for Pooled {
+    fn drop(&mut self) {
+        self.driver.stream.say_goodbye();
+    }
+}
+
 impl pool::Entry for Box<Pooled> {
     fn served(&self) -> bool {
         self.exchanges > 0

@@ -267,6 +267,25 @@ impl Stream {
         }
     }
 
+    /// Says that nothing more follows, where TLS is spoken and as far as that is possible without
+    /// waiting; for a stream that is dropped next. RFC 8446 §6.1: "Each party MUST send a
+    /// 'close_notify' alert before closing its write side of the connection".
+    pub(crate) fn say_goodbye(&mut self) {
+        #[cfg(feature = "tls")]
+        if let Kind::Tls(tls) = &mut self.0 {
+            match &mut **tls {
+                tokio_rustls::TlsStream::Client(tls) => {
+                    let (plain, session) = tls.get_mut();
+                    say_goodbye_in_tls(plain, session);
+                }
+                tokio_rustls::TlsStream::Server(tls) => {
+                    let (plain, session) = tls.get_mut();
+                    say_goodbye_in_tls(plain, session);
+                }
+            }
+        }
+    }
+
     /// Registers the socket with the runtime that this is called in, so that it no longer
     /// depends on the one where it was opened.
     pub(crate) fn register_here(&mut self) -> io::Result<()> {
@@ -330,6 +349,29 @@ fn arrived_in_tls<Side>(
             Ok(_) => {}
         }
     }
+}
+
+#[cfg(feature = "tls")]
+fn say_goodbye_in_tls<Side>(plain: &mut Plain, session: &mut rustls::ConnectionCommon<Side>) {
+    struct WriteNow<'a>(&'a mut Plain);
+
+    impl io::Write for WriteNow<'_> {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            match self.0 {
+                Plain::Tcp(tcp) => (&*socket2::SockRef::from(&*tcp)).write(bytes),
+                Plain::Unix(unix) => (&*socket2::SockRef::from(&*unix)).write(bytes),
+                Plain::Other(_) | Plain::Gone => Err(io::ErrorKind::WouldBlock.into()),
+            }
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    session.send_close_notify();
+    // A peer that cannot take it now, or is gone, does without.
+    let _ = session.write_tls(&mut WriteNow(plain));
 }
 
 impl Plain {

@@ -10,7 +10,7 @@ use keepline_testkit::peer::{Ending, Peer, Script};
 use keepline_testkit::sockets::{Sockets, State};
 
 use super::support::{
-    Pipes, always, answer, chunked, closed, fetch, get, head, ok, opened, piece, stats,
+    Pipes, always, answer, chunked, closed, fetch, get, head, is_pending, ok, opened, piece, stats,
     until_closed, until_idle,
 };
 
@@ -193,7 +193,7 @@ async fn the_next_request_waits_for_a_connection_that_is_being_drained() {
     drop(head(&transport, &peer).await);
     let next = fetch(&transport, &peer);
     tokio::pin!(next);
-    assert!(futures_poll(&mut next).await, "it waits");
+    assert!(is_pending(&mut next).await, "it waits");
     assert_eq!(stats(&transport).waiting, 1);
     gate.open();
     let (body, info) = next.await.unwrap();
@@ -211,15 +211,10 @@ async fn a_failed_drain_sends_its_waiter_to_dial() {
     drop(head(&transport, &peer).await);
     let next = fetch(&transport, &peer);
     tokio::pin!(next);
-    assert!(futures_poll(&mut next).await, "it waits");
+    assert!(is_pending(&mut next).await, "it waits");
     gate.open();
     assert_eq!(next.await.unwrap().0, "next");
     assert_eq!(opened(&transport).len(), 2);
-}
-
-/// Polls once; whether it is pending.
-async fn futures_poll<F: Future>(future: &mut std::pin::Pin<&mut F>) -> bool {
-    std::future::poll_fn(|cx| std::task::Poll::Ready(future.as_mut().poll(cx).is_pending())).await
 }
 
 #[tokio::test]

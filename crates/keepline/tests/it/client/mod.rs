@@ -16,4 +16,5 @@ mod reuse;
 mod runtimes;
 mod shutdown;
 mod support;
+mod tls;
 mod upload;

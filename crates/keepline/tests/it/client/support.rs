@@ -89,6 +89,11 @@ pub(super) async fn text(body: Body) -> Result<String, Error> {
     Ok(String::from_utf8(body.to_vec()).unwrap())
 }
 
+/// Polls once; whether the future waits for something.
+pub(super) async fn is_pending<F: Future>(future: &mut Pin<&mut F>) -> bool {
+    std::future::poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx).is_pending())).await
+}
+
 /// The next frame of a body.
 pub(super) async fn frame(body: &mut Body) -> Option<Result<Frame<Bytes>, Error>> {
     use http_body::Body as _;
