@@ -91,6 +91,18 @@ pub(crate) struct PoolArgs {
     /// … for each host [default: as many as in all]
     #[arg(long, value_name = "N")]
     pub(crate) max_idle_per_host: Option<usize>,
+    /// Connections to each host at once; further requests wait [default: no limit]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) max_conns_per_host: Option<u64>,
+    /// Use no connection for longer, less a tenth at random [default: no limit]
+    #[arg(long, value_name = "DUR", value_parser = values::some_time)]
+    pub(crate) max_lifetime: Option<Duration>,
+    /// Requests that a connection carries at most [default: no limit]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) max_requests: Option<u64>,
+    /// Connect to the Unix socket at PATH, whatever the host of the URL
+    #[arg(long, value_name = "PATH")]
+    pub(crate) unix: Option<PathBuf>,
     /// Do not send a request again when its reused connection has died
     #[arg(long)]
     pub(crate) no_retry: bool,

@@ -7,12 +7,17 @@ use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method};
 use keepline::Transport;
+use keepline::net::Stream;
 use keepline::tls::ClientTls;
+use tokio::net::UnixStream;
 
 use super::args::{Args, PoolArgs, RequestArgs, TlsArgs};
 use super::target;
 use crate::failure::Failure;
 use crate::load::{Plan, Wanted};
+
+/// By which part of itself a lifetime is shortened at most.
+const LIFETIME_JITTER: f64 = 0.1;
 
 /// The requests to make.
 pub(crate) fn requests(args: &Args) -> Result<Plan, Failure> {
@@ -89,9 +94,25 @@ pub(crate) fn transport(args: &Args) -> Result<Transport, Failure> {
         idle_timeout,
         max_idle,
         max_idle_per_host,
+        max_conns_per_host,
+        max_lifetime,
+        max_requests,
         no_retry,
+        ref unix,
     } = args.pool;
-    Transport::builder()
+    let mut builder = Transport::builder();
+    if let Some(most) = max_conns_per_host {
+        builder = builder.max_connections_per_key(usize::try_from(most).unwrap_or(usize::MAX));
+    }
+    if let Some(path) = unix.clone() {
+        builder = builder.connector(move |_| {
+            let path = path.clone();
+            async move { UnixStream::connect(path).await.map(Stream::from) }
+        });
+    }
+    builder
+        .lifetime(max_lifetime, LIFETIME_JITTER)
+        .max_requests(max_requests)
         .idle_timeout(Some(idle_timeout))
         .max_idle(max_idle)
         .max_idle_per_key(max_idle_per_host.unwrap_or(max_idle))

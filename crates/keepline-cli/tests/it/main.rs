@@ -5,11 +5,13 @@
 //! - `failures`: bad input of every kind, and what is said about it;
 //! - `output`: what goes where, and the exit status;
 //! - `serve`: the built-in answers, on the wire;
+//! - `floods`: many connections at once;
 //! - `demo`: what it counts.
 
 mod binary;
 mod demo;
 mod failures;
+mod floods;
 mod output;
 mod peers;
 

@@ -168,6 +168,64 @@ async fn a_server_that_waits_less_than_the_client() {
     assert_eq!(summary["opened"], json!({"first": 1, "peer-closed": 3}));
 }
 
+/// The limits of the client: what each does to 20 requests, five at a time where that matters.
+#[tokio::test]
+async fn a_client_with_limits() {
+    let server = Served::start(&[]).await;
+    let origin = Origin {
+        port: server.port,
+        url: server.url("/lines/10"),
+        flags: &[],
+    };
+    let summary = origin
+        .get(&["-n", "20", "--max-requests", "5"], 4)
+        .await
+        .summary();
+    assert_eq!(summary["opened"], json!({"first": 1, "max-requests": 3}));
+    let summary = origin
+        .get(&["-n", "4", "-i", "300ms", "--max-lifetime", "250ms"], 4)
+        .await
+        .summary();
+    assert_eq!(summary["opened"], json!({"first": 1, "lifetime": 3}));
+    let flags = ["-n", "20", "-c", "5", "--max-conns-per-host", "1"];
+    let summary = origin.get(&flags, 1).await.summary();
+    assert_eq!(summary["opened"], json!({"first": 1}));
+}
+
+/// A Unix socket, whatever the host of the URL.
+#[tokio::test]
+async fn a_unix_socket() {
+    let scratch = ScratchDir::new("unix");
+    let path = scratch.path().join("socket");
+    let listener = tokio::net::UnixListener::bind(&path).unwrap();
+    let peer = tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut client = keepline_testkit::RawClient::over(stream);
+        for _ in 0..2 {
+            assert!(client.read_head().await.contains("host: docker"));
+            client
+                .send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi")
+                .await;
+        }
+    });
+    let path = path.to_str().unwrap();
+    let args = [
+        "get",
+        "--json",
+        "-n",
+        "2",
+        "--unix",
+        path,
+        "http://docker/info",
+    ];
+    let summary = run(&args).await.summary();
+    assert_eq!(
+        (&summary["ok"], &summary["connections_opened"]),
+        (&json!(2), &json!(1))
+    );
+    peer.await.unwrap();
+}
+
 #[tokio::test]
 async fn a_client_that_waits_less_than_the_server() {
     let server = Served::start(&[]).await;

@@ -69,9 +69,13 @@ impl Key {
             let rest = authority.as_str().get(host.len()..).unwrap_or_default();
             let port = match rest.strip_prefix(':') {
                 None | Some("") => default_port(is_secure),
+                // `parse` would accept a sign.
+                Some(port) if !port.bytes().all(|x| x.is_ascii_digit()) => {
+                    return Err(invalid("the port is not a number"));
+                }
                 Some(port) => port
                     .parse()
-                    .map_err(|_| invalid("the port is not a number"))?,
+                    .map_err(|_| invalid("the port is larger than 65535"))?,
             };
             let host = host.to_ascii_lowercase().into_boxed_str();
             Ok(Self(Arc::new(Origin {

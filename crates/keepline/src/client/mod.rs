@@ -19,6 +19,7 @@ mod connector;
 mod dial;
 mod event;
 mod exchange;
+mod interim;
 mod key;
 mod lease;
 mod life;
@@ -43,6 +44,7 @@ pub use crate::pool::{IdleOrder, OnMiss};
 pub use builder::{KeySettings, TransportBuilder};
 pub use event::{Event, Events};
 pub use exchange::{Exchange, Head};
+pub use interim::OnInterim;
 pub use key::Origin;
 
 use self::acquire::acquire;

@@ -1,10 +1,19 @@
 //! The client against scripted peers.
 
 mod bodies;
+mod cancel;
 mod drop_and_drain;
+mod errors;
+mod events;
 mod idle;
+mod interim;
+mod life;
+mod limits;
 mod race;
+mod raw_exchange;
 mod retry;
 mod reuse;
+mod runtimes;
+mod shutdown;
 mod support;
 mod upload;
