@@ -161,9 +161,7 @@ fn workers_serve_one_port_and_end_together() {
     assert_eq!(server.stats().open, 0);
 }
 
-/// Accepting goes on after the process has run out of files; a child process, since the limit is
-/// the whole process's, would be needed to see it from outside. This checks the other kind: a
-/// connection that is reset before it is accepted.
+/// A connection that is reset before it is accepted concerns nobody else.
 #[tokio::test]
 async fn connections_reset_before_they_are_accepted_do_no_harm() {
     let server = server();
@@ -174,10 +172,51 @@ async fn connections_reset_before_they_are_accepted_do_no_harm() {
     }
     tokio::spawn(server.serve(listener, service_fn(routes)));
     let mut client = RawClient::connect(address).await;
-    assert_eq!(
-        ask(&mut client, "GET /x HTTP/1.1\r\nHost: a\r\n\r\n")
-            .await
-            .content,
-        "/x"
+    let get = "GET /x HTTP/1.1\r\nHost: a\r\n\r\n";
+    assert_eq!(ask(&mut client, get).await.content, "/x");
+}
+
+/// The limit of open files is the process's, so this test runs itself again in a process of its
+/// own that has a low one.
+#[test]
+fn accepting_goes_on_after_running_out_of_files() {
+    const CHILD: &str = "KEEPLINE_TEST_WITHOUT_FILES";
+    if std::env::var_os(CHILD).is_some() {
+        let runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = { runtime }.enable_all().build().unwrap();
+        return runtime.block_on(runs_out_of_files());
+    }
+    let name = "server::sockets::accepting_goes_on_after_running_out_of_files";
+    let output = std::process::Command::new("sh")
+        .args(["-c", "ulimit -n 60; exec \"$0\" \"$@\""])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", name, "--test-threads=1"])
+        .env(CHILD, "1")
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && told.contains("1 passed"),
+        "{told}"
     );
+}
+
+async fn runs_out_of_files() {
+    let server = server();
+    let listener = net::bind("127.0.0.1:0".parse().unwrap(), Default::default()).unwrap();
+    let mut client = RawClient::connect(listener.local_addr().unwrap()).await;
+    let mut files = Vec::new();
+    while let Ok(file) = std::fs::File::open("/dev/null") {
+        files.push(file);
+    }
+    assert!(files.len() > 10);
+    tokio::spawn(server.serve(listener, service_fn(routes)));
+    client.send("GET /x HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    // Turns enough for the runtime to look at its sockets more than once.
+    for _ in 0..200 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(server.stats().opened, 0);
+    drop(files);
+    assert_eq!(answer(&mut client).await.content, "/x");
 }
