@@ -46,3 +46,53 @@ fn is_named(field: Field<'_>, section: &Fields) -> bool {
         .flat_map(|line| list(line.value()))
         .any(|option| option.eq_ignore_ascii_case(field.name()))
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::{Limits, parse};
+
+    #[test]
+    fn each_field_of_a_section() {
+        use Forward::{ConnectionSpecific, Framing, NamedByConnection, Yes};
+        let rows = [
+            ("Host: a", Yes),
+            ("Connection: X-Named , close, te", ConnectionSpecific),
+            ("connection: ,\"x-quoted\", x-Second", ConnectionSpecific),
+            ("Keep-Alive: timeout=5", ConnectionSpecific),
+            ("Proxy-Connection: keep-alive", ConnectionSpecific),
+            ("TE: trailers", ConnectionSpecific),
+            ("Upgrade: x", ConnectionSpecific),
+            ("Content-Length: 3", Framing),
+            ("Transfer-Encoding: chunked", Framing),
+            ("x-named: 1", NamedByConnection),
+            ("X-SECOND: 1", NamedByConnection),
+            ("x-quoted: 1", Yes),
+            ("x-named-not: 1", Yes),
+            ("Close: 1", NamedByConnection),
+            ("Trailer: x", Yes),
+            ("Expect: 100-continue", Yes),
+            ("Proxy-Authorization: x", Yes),
+        ];
+        let lines: String = rows.iter().map(|row| format!("{}\r\n", row.0)).collect();
+        let block = Bytes::from(format!("GET / HTTP/1.1\r\n{lines}\r\n"));
+        let head = parse::request(block, Vec::new(), &Limits::default()).unwrap();
+        for (field, (line, expected)) in head.fields().iter().zip(rows) {
+            assert_eq!(forwardable(field, head.fields()), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn without_connection_options_only_the_known_ones_stay_behind() {
+        let block = Bytes::from_static(b"HTTP/1.1 200 OK\r\nclose: 1\r\nte: 1\r\n\r\n");
+        let head = parse::response(block, Vec::new(), &Limits::default()).unwrap();
+        let decisions: Vec<_> = head
+            .fields()
+            .iter()
+            .map(|field| forwardable(field, head.fields()))
+            .collect();
+        assert_eq!(decisions, [Forward::Yes, Forward::ConnectionSpecific]);
+    }
+}

@@ -134,3 +134,82 @@ fn coded_or_counted(version: Version, facts: &Facts) -> Result<Option<Framing>, 
         (TransferEncoding::Absent, ContentLength::Absent) => Ok(None),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Field;
+
+    fn facts(lines: &[(&str, &str)]) -> Facts {
+        let mut facts = Facts::default();
+        for (name, value) in lines {
+            facts.note(Field::new(name.as_bytes(), value.as_bytes()).unwrap());
+        }
+        facts
+    }
+
+    const NONE: &[(&str, &str)] = &[];
+    const THREE: &[(&str, &str)] = &[("content-length", "3")];
+    const CHUNKED: &[(&str, &str)] = &[("transfer-encoding", "chunked")];
+    const BOTH: &[(&str, &str)] = &[("content-length", "3"), ("transfer-encoding", "chunked")];
+    const GZIP: &[(&str, &str)] = &[("transfer-encoding", "gzip")];
+
+    #[test]
+    fn requests() {
+        let (new, old) = (Version::HTTP_11, Version::HTTP_10);
+        for (version, lines, expected) in [
+            (new, NONE, Ok(Framing::Empty)),
+            (old, NONE, Ok(Framing::Empty)),
+            (new, THREE, Ok(Framing::Length(3))),
+            (old, THREE, Ok(Framing::Length(3))),
+            (new, CHUNKED, Ok(Framing::Chunked)),
+            (old, CHUNKED, Err(RemoteError::TransferEncodingInHttp10)),
+            (
+                new,
+                BOTH,
+                Err(RemoteError::ContentLengthWithTransferEncoding),
+            ),
+            (old, BOTH, Err(RemoteError::TransferEncodingInHttp10)),
+            (new, GZIP, Err(RemoteError::UnsupportedTransferEncoding)),
+        ] {
+            assert_eq!(
+                request_framing(version, &facts(lines)),
+                expected,
+                "{version:?} {lines:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn responses() {
+        use Asked::{Connect, Head, Other};
+        let both = Err(RemoteError::ContentLengthWithTransferEncoding);
+        for (asked, status, lines, expected) in [
+            (Other, 200, NONE, Ok(Framing::CloseDelimited)),
+            (Other, 200, THREE, Ok(Framing::Length(3))),
+            (Other, 200, CHUNKED, Ok(Framing::Chunked)),
+            (Other, 200, BOTH, both),
+            (Other, 404, NONE, Ok(Framing::CloseDelimited)),
+            (Other, 205, NONE, Ok(Framing::CloseDelimited)),
+            (Other, 204, NONE, Ok(Framing::Empty)),
+            (Other, 204, THREE, Ok(Framing::Empty)),
+            (Other, 304, CHUNKED, Ok(Framing::Empty)),
+            (Other, 304, BOTH, both),
+            (Head, 200, NONE, Ok(Framing::Empty)),
+            (Head, 200, THREE, Ok(Framing::Empty)),
+            (Head, 404, CHUNKED, Ok(Framing::Empty)),
+            (Head, 200, BOTH, both),
+            (Connect, 200, BOTH, Ok(Framing::Empty)),
+            (Connect, 299, THREE, Ok(Framing::Empty)),
+            (Connect, 300, THREE, Ok(Framing::Length(3))),
+            (Connect, 407, BOTH, both),
+        ] {
+            let status = StatusCode::from_u16(status).unwrap();
+            assert_eq!(
+                response_framing(asked, status, Version::HTTP_11, &facts(lines)),
+                expected,
+                "{asked:?} {status} {lines:?}"
+            );
+        }
+    }
+}

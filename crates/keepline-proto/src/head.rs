@@ -178,6 +178,12 @@ impl RequestHead {
         &self.fields
     }
 
+    /// The header section alone, to be [reclaimed](crate::Connection::reclaim).
+    #[must_use]
+    pub fn into_fields(self) -> Fields {
+        self.fields
+    }
+
     /// Bytes that the head took on the wire, without empty lines before it.
     #[must_use]
     pub fn wire_len(&self) -> usize {

@@ -63,3 +63,96 @@ const fn unquoted(value: &[u8]) -> &[u8] {
         _ => value,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::{Limits, parse};
+
+    fn hint(lines: &str) -> (Option<u64>, Option<u64>) {
+        let section = Bytes::from(format!("{lines}\r\n"));
+        let fields = parse::trailers(section, &Limits::default()).unwrap();
+        let KeepAlive { timeout, max } = keep_alive(&fields);
+        (timeout.map(|timeout| timeout.as_secs()), max)
+    }
+
+    #[test]
+    fn what_a_value_says() {
+        for (value, timeout, max) in [
+            ("timeout=5, max=100", Some(5), Some(100)),
+            ("max=100,timeout=5", Some(5), Some(100)),
+            ("timeout=5", Some(5), None),
+            ("max=0", None, Some(0)),
+            ("timeout=0", Some(0), None),
+            // Names have no case; whitespace and quotes do no harm.
+            ("TimeOut=5, MAX=1", Some(5), Some(1)),
+            ("\t timeout\t= 5 ,max =1 ", Some(5), Some(1)),
+            ("timeout=\"5\", max=\"1\"", Some(5), Some(1)),
+            // The smallest of several holds.
+            (
+                "timeout=5, timeout=3, timeout=9, max=2, max=1",
+                Some(3),
+                Some(1),
+            ),
+            // Seconds, whatever they were meant to be.
+            ("timeout=5000", Some(5000), None),
+            // What does not parse is no hint, and spoils no other.
+            ("timeout=5s, max=1", None, Some(1)),
+            ("timeout=5ms", None, None),
+            ("timeout=-1, max=-1", None, None),
+            ("timeout=+5", None, None),
+            ("timeout=5.5", None, None),
+            ("timeout=0x5", None, None),
+            ("timeout=, max=", None, None),
+            ("timeout, max", None, None),
+            ("=5", None, None),
+            ("timeout=\"5", None, None),
+            ("timeout=\"", None, None),
+            ("timeout==5", None, None),
+            ("timeout=5;max=1", None, None),
+            ("timeout=5 max=1", None, None),
+            ("300", None, None),
+            ("keep-alive", None, None),
+            (",,=,,", None, None),
+            ("", None, None),
+            ("timeouts=5, xmax=1", None, None),
+            // Numbers beyond all bounds.
+            ("timeout=4294967295", Some(4_294_967_295), None),
+            ("timeout=4294967296", Some(4_294_967_295), None),
+            ("max=18446744073709551615", None, Some(u64::MAX)),
+            (
+                "timeout=18446744073709551616, max=18446744073709551616",
+                None,
+                None,
+            ),
+        ] {
+            assert_eq!(
+                hint(&format!("Keep-Alive: {value}\r\n")),
+                (timeout, max),
+                "{value:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn all_lines_count_and_no_other_field() {
+        assert_eq!(
+            hint("keep-alive: timeout=5\r\nKEEP-ALIVE: timeout=4, max=7\r\n"),
+            (Some(4), Some(7))
+        );
+        assert_eq!(hint("connection: timeout=5\r\n"), (None, None));
+        assert_eq!(hint("x-keep-alive: timeout=5\r\n"), (None, None));
+    }
+
+    #[test]
+    fn the_longest_hint_can_be_added_to_an_instant() {
+        // As anybody will do with it. (This crate has no clock; a test may.)
+        assert!(
+            std::time::SystemTime::UNIX_EPOCH
+                .checked_add(LONGEST)
+                .is_some()
+        );
+    }
+}

@@ -19,7 +19,7 @@ pub struct Limits {
     /// All Connection field values of a section. Default 2 KiB: whether a field is forwarded is
     /// asked of each of them, for each field.
     pub connection_options: usize,
-    /// A chunk-size line with its extensions. Default 4 KiB, as Go.
+    /// A chunk-size line with its extensions and its line end. Default 4 KiB, as Go.
     pub chunk_line: usize,
     /// What chunk framing may cost in a body beyond 16 bytes plus twice its data per chunk.
     /// Default 16 KiB, as Go: it stops bodies that are nearly all extension.

@@ -160,13 +160,24 @@ fn response_parts(
         return Err(RemoteError::InvalidStatusLine);
     };
     let status = StatusCode::from_u16(code).map_err(|_| RemoteError::InvalidStatusLine)?;
-    let reason = span(block, parsed.reason.unwrap_or_default().as_bytes());
+    let reason = reason(block);
     Ok((
         status,
         reason,
         version(minor),
         fields(block, parsed.headers, spans, limits)?,
     ))
+}
+
+/// Where the reason phrase lies. (httparse gives none where it has bytes above 127.)
+fn reason(block: &[u8]) -> Range<u32> {
+    let line = block
+        .split(|&byte| byte == b'\n')
+        .next()
+        .unwrap_or_default();
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    line.get("HTTP/1.1 200 ".len()..)
+        .map_or(0..0, |reason| span(block, reason))
 }
 
 /// Parses a trailer section: field lines and the empty line.
@@ -271,8 +282,10 @@ fn request_error(error: httparse::Error, block: &[u8]) -> RemoteError {
             RemoteError::UnsupportedVersion
         }
         httparse::Error::Version | httparse::Error::Token => RemoteError::InvalidRequestLine,
-        // After the version there was something else than the end of the line.
-        httparse::Error::NewLine if !matches!(version, b"HTTP/1.0" | b"HTTP/1.1") => {
+        // A CR that ends no line, or something else than the line end behind the version.
+        httparse::Error::NewLine
+            if line.contains(&b'\r') || !matches!(version, b"HTTP/1.0" | b"HTTP/1.1") =>
+        {
             RemoteError::InvalidRequestLine
         }
         httparse::Error::Status => RemoteError::InvalidStatusLine,
@@ -323,5 +336,56 @@ const fn field_error(error: httparse::Error) -> RemoteError {
         | httparse::Error::Status
         | httparse::Error::Token
         | httparse::Error::Version => RemoteError::InvalidField,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reason_phrase_is_what_stands_there() {
+        for (line, expected) in [
+            ("HTTP/1.1 200 OK\r\n", &b"OK"[..]),
+            ("HTTP/1.0 404 Not\tFound at all \r\n", b"Not\tFound at all "),
+            (
+                "HTTP/1.1 200 d\u{e9}j\u{e0}\r\n",
+                "d\u{e9}j\u{e0}".as_bytes(),
+            ),
+            ("HTTP/1.1 200 \r\n", b""),
+            ("HTTP/1.1 200\r\n", b""),
+            ("HTTP/1.1 200 OK\n", b"OK"),
+        ] {
+            let block = Bytes::from(format!("{line}x: y\r\n\r\n"));
+            let head = response(block, Vec::new(), &Limits::default()).unwrap();
+            assert_eq!(head.reason(), expected, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn spans_lie_in_the_block_also_where_there_are_many() {
+        for count in [
+            0,
+            1,
+            FIELDS_ON_STACK - 1,
+            FIELDS_ON_STACK,
+            FIELDS_ON_STACK + 1,
+            250,
+        ] {
+            let lines: String = (0..count).map(|i| format!("x-{i}: {i}\r\n")).collect();
+            let limits = Limits::default();
+            let block = Bytes::from(format!("GET /a HTTP/1.1\r\nhost: b\r\n{lines}\r\n"));
+            let head = request(block, Vec::new(), &limits).unwrap();
+            assert_eq!(
+                (head.target(), head.fields().len()),
+                (&b"/a"[..], count + 1)
+            );
+            let block = Bytes::from(format!("HTTP/1.1 200 OK\r\nhost: b\r\n{lines}\r\n"));
+            let head = response(block, Vec::new(), &limits).unwrap();
+            for (i, field) in head.fields().iter().skip(1).enumerate() {
+                assert_eq!(field.name(), format!("x-{i}").as_bytes());
+                assert_eq!(field.value(), i.to_string().as_bytes());
+            }
+        }
     }
 }

@@ -149,3 +149,44 @@ impl Scan {
         self.seen < buffered
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECTION: Section = Section {
+        limit: 1000,
+        too_large: RemoteError::HeadTooLarge,
+        first_line_too_long: RemoteError::RequestLineTooLong,
+        bare_lf: true,
+        start_line: true,
+        empty_lines: 1,
+    };
+
+    #[test]
+    fn no_line_is_looked_at_twice() {
+        let wire = b"\r\nGET / HTTP/1.1\r\nhost: a\r\nx: y\r\n z\n\r\nnext";
+        let mut scan = Scan::default();
+        let mut buffer = Vec::new();
+        for &byte in &wire[..wire.len() - 4] {
+            let line = scan.line;
+            // What belongs to lines that have ended may be anything by now.
+            buffer[..line].fill(b'\n');
+            buffer.push(byte);
+            if let Some(found) = scan.advance(&buffer, &SECTION).unwrap() {
+                assert_eq!((found.skip, found.end), (2, wire.len() - 4));
+                assert!(found.folded);
+                return;
+            }
+            assert!(!scan.has_unseen(buffer.len()));
+        }
+        panic!("the section has an end");
+    }
+
+    #[test]
+    fn the_next_section_is_not_touched() {
+        let wire = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n\n \0 anything";
+        let found = Scan::default().advance(wire, &SECTION).unwrap().unwrap();
+        assert_eq!((found.skip, found.end, found.folded), (0, 27, false));
+    }
+}

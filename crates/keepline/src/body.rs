@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
-use http::HeaderMap;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use keepline_proto::BodyLength;
 
@@ -116,14 +115,6 @@ impl Body {
                 made => Self(made),
             },
             kind => Self(kind),
-        }
-    }
-
-    /// The content, if it is all in memory.
-    pub(crate) fn as_full(&self) -> Option<&Bytes> {
-        match &self.0 {
-            Kind::Full(bytes) => Some(bytes),
-            Kind::Empty | Kind::Factory(_) | Kind::Stream(_) => None,
         }
     }
 
@@ -266,9 +257,4 @@ fn own_error(error: impl Into<BoxError>) -> Error {
         Ok(own) => *own,
         Err(error) => Error::caused(ErrorKind::Body, error),
     }
-}
-
-/// The trailer section as a map.
-pub(crate) fn trailers_frame(trailers: HeaderMap) -> Frame<Bytes> {
-    Frame::trailers(trailers)
 }

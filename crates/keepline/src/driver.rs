@@ -9,7 +9,7 @@ use std::io::{self, IoSlice};
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
-use keepline_proto::{Connection, Event, Received};
+use keepline_proto::{Connection, Event, Received, RemoteError};
 
 use crate::buffer;
 use crate::error::Error;
@@ -64,10 +64,16 @@ pub(crate) enum Incoming {
 
 impl Driver {
     pub(crate) fn new(stream: Stream, proto: Connection) -> Self {
+        Self::with_input(stream, proto, BytesMut::new())
+    }
+
+    /// With bytes that have been read from the stream already.
+    pub(crate) fn with_input(stream: Stream, proto: Connection, input: BytesMut) -> Self {
         Self {
             stream,
             proto,
-            input: BytesMut::new(),
+            read: input.len() as u64,
+            input,
             output: Vec::new(),
             sent: 0,
             piece: Bytes::new(),
@@ -75,9 +81,13 @@ impl Driver {
             eof: false,
             unflushed: false,
             read_size: buffer::BUFFER_SIZE,
-            read: 0,
             written: 0,
         }
+    }
+
+    /// The next event of what has arrived; never reads.
+    pub(crate) fn receive(&mut self) -> Result<Received, RemoteError> {
+        self.proto.receive(&mut self.input)
     }
 
     /// The next event. Reads only when what has arrived before does not give one.
@@ -237,6 +247,29 @@ impl Driver {
     /// Bytes that have arrived and are not received yet.
     pub(crate) fn buffered(&self) -> usize {
         self.input.len()
+    }
+
+    /// The peer has closed its direction, as an error of the stream told.
+    pub(crate) const fn note_eof(&mut self) {
+        self.eof = true;
+    }
+
+    /// Goes on with bytes that have been read from the stream while no buffer was held.
+    pub(crate) fn restart(&mut self, input: BytesMut) {
+        debug_assert!(self.input.is_empty());
+        self.reset_counters();
+        self.read = input.len() as u64;
+        self.input = input;
+    }
+
+    /// Takes out what has arrived and is not received yet.
+    pub(crate) fn take_input(&mut self) -> BytesMut {
+        std::mem::take(&mut self.input)
+    }
+
+    /// Takes the stream out; what is buffered stays behind.
+    pub(crate) fn take_stream(&mut self) -> Stream {
+        std::mem::replace(&mut self.stream, Stream::gone())
     }
 
     /// The peer has closed its direction.

@@ -35,6 +35,8 @@ pub enum ErrorKind {
     Io,
     /// The body that was to be sent failed.
     Body,
+    /// The service of a server failed.
+    Service,
     /// A body is larger than the reader allows.
     TooLarge,
     /// The Transport or server was shut down.
@@ -129,6 +131,7 @@ impl Error {
             ErrorKind::InvalidRequest
             | ErrorKind::Misuse(_)
             | ErrorKind::Body
+            | ErrorKind::Service
             | ErrorKind::TooLarge
             | ErrorKind::Shutdown => Fault::Local,
             ErrorKind::Protocol(_) => Fault::Remote,
@@ -194,6 +197,7 @@ impl fmt::Display for Error {
             ErrorKind::Protocol(error) => write!(f, "the peer broke the protocol: {error}")?,
             ErrorKind::Io => f.write_str("the connection failed")?,
             ErrorKind::Body => f.write_str("the body to be sent failed")?,
+            ErrorKind::Service => f.write_str("the service failed")?,
             ErrorKind::TooLarge => f.write_str("the body is larger than allowed")?,
             ErrorKind::Shutdown => f.write_str("it has been shut down")?,
         }

@@ -181,6 +181,14 @@ impl<const N: usize> Counts<N> {
         self.0[index] += 1;
     }
 
+    /// Adds all counts of another.
+    #[cfg(feature = "server")]
+    pub(crate) fn add_all(&mut self, other: &Self) {
+        for (count, more) in self.0.iter_mut().zip(other.0) {
+            *count += more;
+        }
+    }
+
     pub(crate) const fn at(&self, index: usize) -> u64 {
         self.0[index]
     }

@@ -59,6 +59,7 @@ pub enum Received {
 
 /// One side of an HTTP/1.1 connection.
 #[derive(Debug)]
+#[cfg_attr(any(test, fuzzing), derive(Clone))]
 pub struct Connection {
     config: Arc<Config>,
     role: Role,
@@ -137,8 +138,6 @@ impl Connection {
             });
         }
         self.states = Pair::IDLE;
-        self.interim_bytes = 0;
-        self.switch_asked = None;
         Ok(())
     }
 
@@ -149,10 +148,10 @@ impl Connection {
     /// [`LocalError::NotNow`] unless the last request is complete, the connection is not known to
     /// close and no switch of protocols is pending.
     pub fn pipeline(&mut self) -> Result<(), LocalError> {
+        // A client whose wish to switch is unanswered is not `Done` but `MightSwitch`.
         let may_pipeline = self.role == Role::Client
             && self.states.client == State::Done
-            && self.closing.is_none()
-            && self.switch_asked.is_none();
+            && self.closing.is_none();
         if !may_pipeline {
             return Err(LocalError::NotNow {
                 state: self.state(),
@@ -214,6 +213,16 @@ impl Connection {
     #[must_use]
     pub const fn remaining(&self) -> Option<u64> {
         self.reader.remaining()
+    }
+
+    /// The body that is being sent ends where the connection ends: cut short, it must not look
+    /// like an orderly end.
+    #[must_use]
+    pub const fn is_sending_until_close(&self) -> bool {
+        matches!(
+            (self.state(), self.writer),
+            (State::SendBody, BodyWriter::UntilClose)
+        )
     }
 
     /// The version that the peer spoke last; HTTP/1.1 before it has spoken.
@@ -280,5 +289,28 @@ impl Connection {
             Role::Client => self.states.client = state,
             Role::Server => self.states.server = state,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_connection_is_small() {
+        assert!(
+            size_of::<Connection>() <= 256,
+            "{}",
+            size_of::<Connection>()
+        );
+        let with_spans = |spans| Fields {
+            spans: vec![FieldSpan::default(); spans],
+            ..Fields::default()
+        };
+        let mut connection = Connection::server(Arc::default());
+        connection.reclaim(with_spans(SPARE_SPANS));
+        assert_eq!(connection.spare.capacity(), SPARE_SPANS);
+        connection.reclaim(with_spans(256));
+        assert_eq!(connection.spare.capacity(), SPARE_SPANS);
     }
 }

@@ -4,7 +4,9 @@
 use std::collections::VecDeque;
 
 use bytes::BytesMut;
-use http::{Method, StatusCode, Version};
+use http::{Method, StatusCode};
+
+use super::said::Said;
 
 use crate::state::{Role, State};
 use crate::{
@@ -91,95 +93,6 @@ impl Split<'_> {
     }
 }
 
-/// Names and values, as they stand on the wire.
-pub type Lines = Vec<(Vec<u8>, Vec<u8>)>;
-
-/// What the peer said, pieces of content joined.
-#[derive(Clone, PartialEq, Eq)]
-pub enum Said {
-    Request {
-        method: String,
-        target: Vec<u8>,
-        version: Version,
-        fields: Lines,
-    },
-    Interim {
-        status: u16,
-        version: Version,
-        fields: Lines,
-    },
-    Response {
-        status: u16,
-        version: Version,
-        fields: Lines,
-    },
-    Data(Vec<u8>),
-    End(Option<Lines>),
-    Closed,
-    Switched,
-    Failed(RemoteError),
-}
-
-impl Said {
-    /// Fields that the encoder copies, which is all but those that it writes itself.
-    #[must_use]
-    pub fn without_framing(fields: &Lines) -> Lines {
-        let is_framing = |name: &[u8]| {
-            [
-                "content-length",
-                "transfer-encoding",
-                "connection",
-                "upgrade",
-            ]
-            .iter()
-            .any(|x| name.eq_ignore_ascii_case(x.as_bytes()))
-        };
-        let mut fields = fields.clone();
-        fields.retain(|(name, _)| !is_framing(name));
-        fields
-    }
-}
-
-impl std::fmt::Debug for Said {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let text = |bytes: &[u8]| bytes.escape_ascii().to_string();
-        let lines = |fields: &Lines| {
-            let line =
-                |(name, value): &(Vec<u8>, Vec<u8>)| format!("{}: {}", text(name), text(value));
-            fields.iter().map(line).collect::<Vec<_>>()
-        };
-        match self {
-            Self::Request {
-                method,
-                target,
-                version,
-                fields,
-            } => write!(
-                f,
-                "{method} {} {version:?} {:?}",
-                text(target),
-                lines(fields)
-            ),
-            Self::Interim {
-                status,
-                version,
-                fields,
-            }
-            | Self::Response {
-                status,
-                version,
-                fields,
-            } => write!(f, "{version:?} {status} {:?}", lines(fields)),
-            Self::Data(content) => write!(f, "Data({})", text(content)),
-            Self::End(None) => write!(f, "End"),
-            Self::End(Some(trailers)) => write!(f, "End {:?}", lines(trailers)),
-            Self::Closed => write!(f, "Closed"),
-            Self::Switched => write!(f, "Switched"),
-            Self::Failed(error) => write!(f, "Failed({error:?})"),
-        }
-    }
-}
-
 /// What came of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
@@ -201,15 +114,6 @@ impl Outcome {
             _ => None,
         }
     }
-}
-
-/// The lines of a section.
-#[must_use]
-pub fn lines(fields: &Fields) -> Lines {
-    fields
-        .iter()
-        .map(|x| (x.name().to_vec(), x.value().to_vec()))
-        .collect()
 }
 
 /// Feeds `wire` to a new connection.
@@ -340,6 +244,10 @@ impl<'a> Subject<'a> {
     }
 
     fn note(&mut self, event: Event) {
+        match (self.said.last_mut(), Said::by(&event)) {
+            (Some(Said::Data(content)), Said::Data(more)) => content.extend(more),
+            (_, said) => self.said.push(said),
+        }
         match event {
             Event::Request(head) => {
                 check_section(head.fields());
@@ -349,45 +257,14 @@ impl<'a> Subject<'a> {
                 } else if head.fields().facts().upgrade {
                     self.asked_to_switch = Some(StatusCode::SWITCHING_PROTOCOLS);
                 }
-                self.said.push(Said::Request {
-                    method: head.method().to_string(),
-                    target: head.target().to_vec(),
-                    version: head.version(),
-                    fields: lines(head.fields()),
-                });
                 if self.setup.hurries {
                     self.answer();
                 }
             }
-            Event::Interim(head) => {
-                check_section(head.fields());
-                self.said.push(Said::Interim {
-                    status: head.status().as_u16(),
-                    version: head.version(),
-                    fields: lines(head.fields()),
-                });
-            }
-            Event::Response(head) => {
-                check_section(head.fields());
-                self.said.push(Said::Response {
-                    status: head.status().as_u16(),
-                    version: head.version(),
-                    fields: lines(head.fields()),
-                });
-            }
-            Event::Data(data) => {
-                assert!(!data.is_empty(), "an empty piece of content");
-                if let Some(Said::Data(content)) = self.said.last_mut() {
-                    content.extend_from_slice(&data);
-                } else {
-                    self.said.push(Said::Data(data.to_vec()));
-                }
-            }
+            Event::Interim(head) | Event::Response(head) => check_section(head.fields()),
+            Event::Data(data) => assert!(!data.is_empty(), "an empty piece of content"),
             Event::End(trailers) => {
-                if let Some(trailers) = &trailers {
-                    check_section(trailers);
-                }
-                self.said.push(Said::End(trailers.as_ref().map(lines)));
+                trailers.iter().for_each(check_section);
                 self.exchange_may_be_over();
             }
         }
@@ -434,7 +311,10 @@ impl<'a> Subject<'a> {
     /// What is held back while more is needed is part of a head or of a trailer section.
     fn assert_bounded(&self) {
         let limits = &self.setup.config.limits;
-        let bound = limits.head.max(limits.trailers) + 2 * limits.empty_lines + 2;
+        let section = limits.head.max(limits.trailers);
+        let bound = section
+            .saturating_add(limits.empty_lines.saturating_mul(2))
+            .saturating_add(2);
         assert!(
             self.buffer.len() <= bound,
             "{} bytes held",

@@ -14,6 +14,7 @@
 pub mod feed;
 mod ops;
 pub mod pair;
+pub mod said;
 pub mod second;
 
 use bytes::BytesMut;
@@ -21,7 +22,8 @@ use http::{Method, StatusCode};
 
 use crate::state::Role;
 use crate::{BodyLength, Config, Connection, Field, Limits, LocalError, ObsFold, RequestLine};
-use feed::{Ask, Outcome, Said, Setup, Split, feed};
+use feed::{Ask, Outcome, Setup, Split, feed};
+use said::Said;
 
 pub use ops::connection_ops;
 

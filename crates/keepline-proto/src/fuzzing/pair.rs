@@ -85,11 +85,11 @@ impl Side {
         &mut self,
         act: impl FnOnce(&mut Connection, &mut Vec<u8>) -> Result<(), LocalError>,
     ) -> Result<(), LocalError> {
-        let before = (self.output.len(), format!("{:?}", self.connection));
+        let before = (self.output.len(), self.connection.clone());
         let done = act(&mut self.connection, &mut self.output);
         if done.is_err() {
-            let after = (self.output.len(), format!("{:?}", self.connection));
-            assert_eq!(before, after, "refused, and yet something changed");
+            let after = (self.output.len(), &self.connection);
+            assert_eq!(format!("{:?}", (before.0, &before.1)), format!("{after:?}"));
         }
         done
     }

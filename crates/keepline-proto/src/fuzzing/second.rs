@@ -4,7 +4,8 @@
 //! `find`. It may accept less or more than the first one; but what the first accepts as a whole
 //! message, this one has to accept with the same head, the same content and the same end.
 
-use super::feed::{Lines, Outcome, Said, Setup};
+use super::feed::{Outcome, Setup};
+use super::said::{Lines, Said};
 use crate::ObsFold;
 use crate::state::{Role, State};
 

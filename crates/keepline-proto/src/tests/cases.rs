@@ -5,7 +5,8 @@
 use bytes::BytesMut;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
-use crate::fuzzing::feed::{Ask, Said, Setup, Split, feed};
+use crate::fuzzing::feed::{Ask, Setup, Split, feed};
+use crate::fuzzing::said::Said;
 use crate::persistence::NotPersistent;
 use crate::{BodyLength, Config, Connection, Field, Persistence, RequestLine};
 
@@ -446,6 +447,8 @@ enum To {
     Head,
     Connect,
     Upgrade,
+    /// GET with `Connection: keep-alive`, which HTTP/1.1 does not need.
+    KeepAlive,
     /// GET in HTTP/1.0.
     Old,
     /// GET in HTTP/1.0 with `Connection: keep-alive`.
@@ -463,6 +466,7 @@ impl To {
             Self::Upgrade => {
                 "GET / HTTP/1.1\r\nhost: a\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n"
             }
+            Self::KeepAlive => "GET / HTTP/1.1\r\nhost: a\r\nconnection: keep-alive\r\n\r\n",
             Self::Old => "GET / HTTP/1.0\r\n\r\n",
             Self::OldKeepAlive => "GET / HTTP/1.0\r\nconnection: keep-alive\r\n\r\n",
             Self::OldHead => "HEAD / HTTP/1.0\r\nconnection: keep-alive\r\n\r\n",
@@ -471,7 +475,7 @@ impl To {
 
     fn ask(self) -> Ask {
         match self {
-            Self::Get | Self::Old | Self::OldKeepAlive => Ask::nth(0),
+            Self::Get | Self::KeepAlive | Self::Old | Self::OldKeepAlive => Ask::nth(0),
             Self::Head | Self::OldHead => Ask::nth(1),
             Self::Connect => Ask::nth(2),
             Self::Upgrade => Ask::nth(3),
@@ -609,6 +613,14 @@ const RESPONSES: &[ResponseCase] = &[
         message: ABC_UNKNOWN,
         wire: "HTTP/1.1 200 OK\r\n\r\n",
         said: &["HTTP/1.1 200 []", "End"],
+        closes: None,
+    },
+    ResponseCase {
+        to: To::KeepAlive,
+        status: 200,
+        message: ABC,
+        wire: "HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nabc",
+        said: &["HTTP/1.1 200 [\"content-length: 3\"]", "Data(abc)", "End"],
         closes: None,
     },
     // HTTP/1.0 gets neither chunks nor trailers.

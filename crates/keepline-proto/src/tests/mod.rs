@@ -2,5 +2,11 @@
 
 mod cases;
 mod corpus;
+mod eof;
 mod generated;
+mod limits;
+mod pair;
+mod properties;
+mod refusals;
+mod smuggling;
 mod states;

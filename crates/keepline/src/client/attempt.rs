@@ -5,15 +5,19 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::request::Parts;
-use http::{HeaderMap, Method, Request, Response, header};
+use http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use http_body::Body as _;
 use keepline_proto::{BodyLength, Field, RequestLine, ResponseHead};
 
+use super::Shared;
+use super::acquire::{acquire, acquire_new};
+use super::event::Event;
 use super::exchange::{Exchange, Head};
+use super::interim::OnInterim;
 use super::key::Key;
 use super::response::ResponseBody;
 use super::retry::{self, Decision, Failure, MOST_ATTEMPTS};
 use super::upload::Upload;
-use super::{Shared, acquire, acquire_new};
 use crate::error::{Error, ErrorKind};
 use crate::{Body, CloseReason, ConnectionInfo};
 
@@ -68,6 +72,10 @@ pub(super) async fn send(
             _ => return Err(failed.error),
         }
         shared.pool.note_retry();
+        if let Some(info) = &failed.info {
+            let connection = info.id;
+            shared.events.tell(|| Event::Retrying { connection });
+        }
         wants_new = decision == Decision::Idempotent;
     }
 }
@@ -95,8 +103,13 @@ async fn attempt(
             untouched: None,
         });
     }
+    let expects = expects_continue(&parts.headers) && !body.is_end_stream();
     let mut upload = Upload::new(body);
-    let head = poll_fn(|cx| poll_head(&mut exchange, &mut upload, cx)).await;
+    if expects {
+        upload.hold(exchange.shared().settings.continue_timeout);
+    }
+    let on_interim = parts.extensions.get::<OnInterim>();
+    let head = poll_fn(|cx| poll_head(&mut exchange, &mut upload, on_interim, cx)).await;
     let info = exchange.connection();
     match head {
         Ok(head) => respond(exchange, upload, head, info).await,
@@ -115,16 +128,24 @@ async fn attempt(
 fn poll_head(
     exchange: &mut Exchange,
     upload: &mut Upload,
+    on_interim: Option<&OnInterim>,
     cx: &mut Context<'_>,
 ) -> Poll<Result<ResponseOrSwitch, Error>> {
-    if let Poll::Ready(Err(error)) = upload.poll(exchange, cx) {
-        let info = exchange.connection();
-        return Poll::Ready(Err(error.on(info)));
-    }
     loop {
+        if let Poll::Ready(Err(error)) = upload.poll(exchange, cx) {
+            let info = exchange.connection();
+            return Poll::Ready(Err(error.on(info)));
+        }
         match exchange.poll_head(cx) {
             Poll::Pending => return Poll::Pending,
-            Poll::Ready(Ok(Head::Interim(_))) => {}
+            Poll::Ready(Ok(Head::Interim(head))) => {
+                if head.status() == StatusCode::CONTINUE {
+                    upload.release();
+                }
+                if let Some(on_interim) = on_interim {
+                    on_interim.call(head.status(), &head.fields().to_header_map()?);
+                }
+            }
             Poll::Ready(Ok(Head::Final(head))) => {
                 return Poll::Ready(Ok(ResponseOrSwitch {
                     head,
@@ -175,7 +196,9 @@ async fn respond(
         exchange.end();
         body
     } else {
-        Body::stream(ResponseBody::new(exchange, (!is_over).then_some(upload)))
+        // A body that is still held back is not sent after the answer: the connection is closed.
+        let upload = (!is_over && !upload.is_held()).then_some(upload);
+        Body::stream(ResponseBody::new(exchange, upload))
     };
     let mut response = Response::new(body);
     *response.status_mut() = head.status();
@@ -223,6 +246,15 @@ fn send_head(exchange: &mut Exchange, parts: &Parts, length: BodyLength) -> Resu
     let own_host = (!parts.headers.contains_key(header::HOST)).then_some(host);
     let fields = own_host.into_iter().chain(fields(&parts.headers));
     exchange.send_head(line, fields, length)
+}
+
+fn expects_continue(headers: &HeaderMap) -> bool {
+    headers.get(header::EXPECT).is_some_and(|value| {
+        value
+            .as_bytes()
+            .trim_ascii()
+            .eq_ignore_ascii_case(b"100-continue")
+    })
 }
 
 fn fields(headers: &HeaderMap) -> impl Iterator<Item = Field<'_>> {

@@ -1,20 +1,24 @@
 //! The settings of a Transport.
+//!
+//! A value that makes no sense is an error from [`TransportBuilder::build`], never a hang later.
 
-use std::fmt;
+use std::collections::HashMap;
 use std::future::Future;
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Uri;
 use keepline_proto::Config;
 
 use super::Transport;
-use super::key::Origin;
+use super::connector::Connector;
+use super::key::{Key, Origin};
+use super::life::LifeSettings;
 use super::reuse::DrainLimits;
 use crate::error::{Error, ErrorKind};
 use crate::net::Stream;
-use crate::pool::Limits;
+use crate::pool::{IdleOrder, KeyLimits, Limits, OnMiss};
 #[cfg(feature = "tls")]
 use crate::tls::ClientTls;
 
@@ -22,40 +26,28 @@ use crate::tls::ClientTls;
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) drain: DrainLimits,
+    pub(crate) life: LifeSettings,
     pub(crate) is_retry_on: bool,
+    pub(crate) acquire_timeout: Option<Duration>,
     pub(crate) connect_timeout: Option<Duration>,
     pub(crate) tls_timeout: Option<Duration>,
     pub(crate) response_timeout: Option<Duration>,
+    pub(crate) continue_timeout: Option<Duration>,
     pub(crate) proto: Arc<Config>,
     pub(crate) connector: Option<Connector>,
-}
-
-/// Opens a stream to an origin, in place of resolving its name and connecting a TCP socket.
-#[derive(Clone)]
-pub(crate) struct Connector(Arc<dyn Fn(Origin) -> Connecting + Send + Sync>);
-
-type Connecting = Pin<Box<dyn Future<Output = io::Result<Stream>> + Send>>;
-
-impl Connector {
-    pub(crate) fn connect(&self, origin: &Origin) -> Connecting {
-        (self.0)(origin.clone())
-    }
-}
-
-impl fmt::Debug for Connector {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Connector")
-    }
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
             drain: DrainLimits::default(),
+            life: LifeSettings::default(),
             is_retry_on: true,
+            acquire_timeout: None,
             connect_timeout: Some(Duration::from_secs(30)),
             tls_timeout: Some(Duration::from_secs(10)),
             response_timeout: None,
+            continue_timeout: Some(Duration::from_secs(1)),
             proto: Arc::default(),
             connector: None,
         }
@@ -68,42 +60,197 @@ impl Default for Settings {
 #[must_use]
 pub struct TransportBuilder {
     limits: Limits,
-    idle_per_key: Option<usize>,
+    for_all: KeySettings,
+    overrides: Vec<(Uri, KeySettings)>,
     settings: Settings,
     #[cfg(feature = "tls")]
     tls: Option<ClientTls>,
 }
 
-impl TransportBuilder {
-    /// How long a connection may be idle before it is closed. Default 90 s, as Go. `None`: for
-    /// ever, which loses the race against every server that does not wait for ever too.
+/// Settings of one key (scheme, host and port). What is not set is as for all keys.
+#[derive(Debug, Clone, Default)]
+#[must_use]
+pub struct KeySettings {
+    idle: Option<usize>,
+    connections: Option<usize>,
+    dials: Option<usize>,
+    min_idle: Option<usize>,
+    idle_timeout: Option<IdleTimeout>,
+    order: Option<IdleOrder>,
+    on_miss: Option<OnMiss>,
+    learns: Option<bool>,
+}
+
+/// An idle timeout that was set, if only to none.
+#[derive(Debug, Clone, Copy)]
+struct IdleTimeout(Option<Duration>);
+
+impl KeySettings {
+    /// Nothing set.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Idle connections; above it the *oldest* of the key is closed (Go closes the one that comes
+    /// back). Default: as many as in all (Go: 2, which is churn for any program that does more
+    /// than two things at once). 0: none is kept.
+    pub const fn max_idle(mut self, connections: usize) -> Self {
+        self.idle = Some(connections);
+        self
+    }
+
+    /// Connections that are dialling, busy or idle; above it requests wait, first come, first
+    /// served. Default: no limit, as Go's `MaxConnsPerHost`.
+    pub const fn max_connections(mut self, connections: usize) -> Self {
+        self.connections = Some(connections);
+        self
+    }
+
+    /// Dials that may be in progress at once; further requests wait for one of them. Default 64
+    /// (Go: no limit).
+    pub const fn max_dials(mut self, dials: usize) -> Self {
+        self.dials = Some(dials);
+        self
+    }
+
+    /// Connections that are kept ready, idle or on their way, once the key has been used. Default
+    /// 0.
+    pub const fn min_idle(mut self, connections: usize) -> Self {
+        self.min_idle = Some(connections);
+        self
+    }
+
+    /// How long a connection may be idle before it is closed, by the monotonic clock and by the
+    /// wall clock, so that a machine that was suspended does not use dead ones. Default 90 s, as
+    /// Go. `None`: for ever, which loses the race against every server that does not wait too.
     pub fn idle_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
-        self.limits.idle_timeout = timeout.into();
+        self.idle_timeout = Some(IdleTimeout(timeout.into()));
+        self
+    }
+
+    /// Which idle connection is used first. Default: the one that came back last.
+    pub const fn idle_order(mut self, order: IdleOrder) -> Self {
+        self.order = Some(order);
+        self
+    }
+
+    /// What a request does that finds no idle connection. Default: it dials at once, and takes
+    /// what comes first.
+    pub const fn on_miss(mut self, on_miss: OnMiss) -> Self {
+        self.on_miss = Some(on_miss);
+        self
+    }
+
+    /// Whether the server's idle limit is learned from the connections that it closes, where it
+    /// sends no `Keep-Alive: timeout=`. Default on. Two closes after about the same idle time make
+    /// a limit; connections are then given up a tenth (50 ms to 2 s) before it.
+    pub const fn learn_idle_limit(mut self, learn: bool) -> Self {
+        self.learns = Some(learn);
+        self
+    }
+
+    fn limits(&self, base: &KeyLimits) -> KeyLimits {
+        KeyLimits {
+            idle: self.idle.unwrap_or(base.idle),
+            connections: self.connections.or(base.connections),
+            dials: self.dials.unwrap_or(base.dials),
+            min_idle: self.min_idle.unwrap_or(base.min_idle),
+            idle_timeout: self
+                .idle_timeout
+                .map_or(base.idle_timeout, |timeout| timeout.0),
+            order: self.order.unwrap_or(base.order),
+            on_miss: self.on_miss.unwrap_or(base.on_miss),
+            learns: self.learns.unwrap_or(base.learns),
+        }
+    }
+}
+
+/// The pool.
+impl TransportBuilder {
+    /// Settings of every key that has none of its own.
+    pub fn for_every_key(mut self, settings: KeySettings) -> Self {
+        self.for_all = settings;
+        self
+    }
+
+    /// Settings of the key of this URI, instead of those of every key.
+    pub fn for_key(mut self, uri: Uri, settings: KeySettings) -> Self {
+        self.overrides.push((uri, settings));
         self
     }
 
     /// Idle connections over all keys; above it the one that has been idle longest is closed.
     /// Default 100, as Go. 0: nothing is kept.
-    pub fn max_idle(mut self, connections: usize) -> Self {
-        self.limits.idle_total = connections;
+    pub const fn max_idle(mut self, connections: usize) -> Self {
+        self.limits.idle = connections;
         self
     }
 
-    /// Idle connections of one key (scheme, host and port); above it the *oldest* of the key is
-    /// closed (Go closes the one that comes back). Default: as many as in all (Go: 2, which is
-    /// churn for any program that does more than two things at once).
+    /// Connections over all keys that are dialling, busy or idle. At the limit the oldest idle one
+    /// makes room; if all are busy, requests wait. Default: no limit.
+    pub const fn max_connections(mut self, connections: usize) -> Self {
+        self.limits.connections = Some(connections);
+        self
+    }
+
+    /// See [`KeySettings::idle_timeout`].
+    pub fn idle_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.for_all = self.for_all.idle_timeout(timeout);
+        self
+    }
+
+    /// See [`KeySettings::max_idle`].
     pub fn max_idle_per_key(mut self, connections: usize) -> Self {
-        self.idle_per_key = Some(connections);
+        self.for_all = self.for_all.max_idle(connections);
         self
     }
 
-    /// Dials of one key that may be in progress at once; further requests wait for one of them.
-    /// Default 64 (Go: no limit).
+    /// See [`KeySettings::max_connections`].
+    pub fn max_connections_per_key(mut self, connections: usize) -> Self {
+        self.for_all = self.for_all.max_connections(connections);
+        self
+    }
+
+    /// See [`KeySettings::max_dials`].
     pub fn max_dials_per_key(mut self, dials: usize) -> Self {
-        self.limits.dials_per_key = dials;
+        self.for_all = self.for_all.max_dials(dials);
         self
     }
 
+    /// Time that a request waits for a connection, dialling included, before it fails with
+    /// [`Phase::Acquire`](crate::Phase::Acquire). Default: none, as Go.
+    pub fn acquire_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.settings.acquire_timeout = timeout.into();
+        self
+    }
+
+    /// Age at which a connection is retired: it finishes what it does and is not used again.
+    /// Default: none (Go has no such setting). Each connection's lifetime is shortened at random by
+    /// at most `jitter` of itself (0.0 to 1.0; 0.1 is a good value), so that connections that were
+    /// opened together are not replaced together.
+    pub fn lifetime(mut self, lifetime: impl Into<Option<Duration>>, jitter: f64) -> Self {
+        self.settings.life.lifetime = lifetime.into();
+        self.settings.life.jitter = jitter;
+        self
+    }
+
+    /// Exchanges that a connection carries at most. Default: no limit.
+    pub fn max_requests(mut self, requests: impl Into<Option<u64>>) -> Self {
+        self.settings.life.max_requests = requests.into();
+        self
+    }
+
+    /// How much earlier than a server's `Keep-Alive: timeout=` a connection is given up. Default
+    /// 1 s: with `timeout=1` it is not kept at all. `None`: the server's hints, `max=` among them,
+    /// are ignored.
+    pub fn keep_alive_margin(mut self, margin: impl Into<Option<Duration>>) -> Self {
+        self.settings.life.hint_margin = margin.into();
+        self
+    }
+}
+
+/// The exchange.
+impl TransportBuilder {
     /// How much of a dropped body is read, and for how long, so that its connection stays. What
     /// *remains* counts. Default 256 KiB and 50 ms, as Go 1.27. With 0 bytes nothing is drained:
     /// a connection is then given back only when the reader has seen the end of the body, even if
@@ -140,6 +287,13 @@ impl TransportBuilder {
         self
     }
 
+    /// How long a request with `Expect: 100-continue` waits for the interim response before it
+    /// sends its body anyway. Default 1 s, as Go. `None`: for ever.
+    pub fn continue_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.settings.continue_timeout = timeout.into();
+        self
+    }
+
     /// Opens connections by `connect` instead of resolving the host and connecting a TCP socket
     /// (Go: `DialContext`): a Unix socket, a tunnel, a resolver of one's own, an end of a pipe in a
     /// test. The connect timeout holds for it, and for https TLS is started on what it gives. It
@@ -160,8 +314,7 @@ impl TransportBuilder {
         F: Fn(Origin) -> C + Send + Sync + 'static,
         C: Future<Output = io::Result<Stream>> + Send + 'static,
     {
-        let connect = move |origin| -> Connecting { Box::pin(connect(origin)) };
-        self.settings.connector = Some(Connector(Arc::new(connect)));
+        self.settings.connector = Some(Connector::new(connect));
         self
     }
 
@@ -181,42 +334,138 @@ impl TransportBuilder {
     /// Builds the Transport.
     ///
     /// # Errors
-    /// A setting makes no sense: no dial at all, or a timeout of zero.
+    /// A setting makes no sense: a limit of 0 where nothing could work, a minimum above its
+    /// maximum, a timeout of 0, a jitter outside 0 to 1.
     pub fn build(self) -> Result<Transport, Error> {
-        if self.limits.dials_per_key == 0 {
-            return Err(bad(
-                "max_dials_per_key is 0: no connection could ever be opened",
-            ));
-        }
-        let Settings {
-            connect_timeout,
-            tls_timeout,
-            response_timeout,
-            ..
-        } = &self.settings;
-        let timeouts = [connect_timeout, tls_timeout, response_timeout];
-        if timeouts.contains(&&Some(Duration::ZERO)) {
-            return Err(bad("a timeout is 0: use None for no timeout"));
-        }
-        if self.limits.idle_timeout == Some(Duration::ZERO) {
-            return Err(bad(
-                "idle_timeout is 0: use max_idle(0) to keep no connection",
-            ));
-        }
-        let idle_per_key = self.idle_per_key.unwrap_or(self.limits.idle_total);
+        self.check_times()?;
+        let base = KeyLimits {
+            idle: self.limits.idle,
+            ..KeyLimits::default()
+        };
+        let per_key = self.for_all.limits(&base);
         let limits = Limits {
-            idle_per_key,
+            per_key,
             ..self.limits
         };
+        check_limits(&limits, &per_key)?;
+        let mut overrides = HashMap::new();
+        for (uri, settings) in &self.overrides {
+            let of_key = settings.limits(&per_key);
+            check_limits(&limits, &of_key)?;
+            overrides.insert(Key::of(uri)?, of_key);
+        }
         Ok(Transport::from_parts(
             limits,
+            overrides,
             self.settings,
             #[cfg(feature = "tls")]
             self.tls,
         ))
     }
+
+    fn check_times(&self) -> Result<(), Error> {
+        let Settings { life, .. } = &self.settings;
+        let timeouts = [
+            self.settings.acquire_timeout,
+            self.settings.connect_timeout,
+            self.settings.tls_timeout,
+            self.settings.response_timeout,
+            self.settings.continue_timeout,
+        ];
+        if timeouts.contains(&Some(Duration::ZERO)) {
+            return Err(bad("a timeout is 0: use None for no timeout"));
+        }
+        if life.lifetime == Some(Duration::ZERO) || life.max_requests == Some(0) {
+            return Err(bad(
+                "the lifetime or max_requests is 0: use max_idle(0) to keep nothing",
+            ));
+        }
+        if !(0.0..=1.0).contains(&life.jitter) {
+            return Err(bad("the jitter of the lifetime is not between 0 and 1"));
+        }
+        Ok(())
+    }
+}
+
+fn check_limits(limits: &Limits, of_key: &KeyLimits) -> Result<(), Error> {
+    let most = match (limits.connections, of_key.connections) {
+        (Some(all), Some(one)) => Some(all.min(one)),
+        (all, one) => all.or(one),
+    };
+    if most == Some(0) || of_key.dials == 0 {
+        return Err(bad(
+            "max_connections or max_dials is 0: no connection could ever be opened",
+        ));
+    }
+    if of_key.min_idle > of_key.idle.min(limits.idle) {
+        return Err(bad("min_idle is above max_idle"));
+    }
+    if most.is_some_and(|most| of_key.min_idle > most) {
+        return Err(bad("min_idle is above max_connections"));
+    }
+    if of_key.idle_timeout == Some(Duration::ZERO) {
+        return Err(bad(
+            "idle_timeout is 0: use max_idle(0) to keep no connection",
+        ));
+    }
+    Ok(())
 }
 
 fn bad(message: &'static str) -> Error {
     Error::caused(ErrorKind::InvalidRequest, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_that_make_no_sense_are_errors() {
+        let builder = Transport::builder;
+        let every = |settings| Transport::builder().for_every_key(settings);
+        let key = KeySettings::new;
+        for (what, bad) in [
+            ("no connections", builder().max_connections(0)),
+            (
+                "no connections per key",
+                builder().max_connections_per_key(0),
+            ),
+            ("no dials", builder().max_dials_per_key(0)),
+            (
+                "a minimum above the idle limit",
+                every(key().min_idle(3).max_idle(2)),
+            ),
+            (
+                "a minimum above all idle",
+                every(key().min_idle(3)).max_idle(2),
+            ),
+            (
+                "a minimum above the connections",
+                every(key().min_idle(3).max_connections(2)),
+            ),
+            ("no idle time", builder().idle_timeout(Duration::ZERO)),
+            (
+                "no time to connect",
+                builder().connect_timeout(Duration::ZERO),
+            ),
+            (
+                "no time to acquire",
+                builder().acquire_timeout(Duration::ZERO),
+            ),
+            ("no lifetime", builder().lifetime(Duration::ZERO, 0.1)),
+            (
+                "a negative jitter",
+                builder().lifetime(Duration::from_secs(1), -0.1),
+            ),
+            ("no requests", builder().max_requests(0)),
+            (
+                "a key that is none",
+                builder().for_key("/x".parse().unwrap(), key()),
+            ),
+        ] {
+            let error = bad.build().expect_err(what);
+            assert_eq!(error.kind(), ErrorKind::InvalidRequest, "{what}");
+        }
+        assert!(builder().max_idle(0).build().is_ok());
+    }
 }

@@ -14,17 +14,20 @@ use std::time::Duration;
 use keepline_proto::Connection;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
+use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Shared;
+use super::event::Event;
 use super::key::{Key, Origin};
 use super::lease::Pooled;
+use super::life::Lifespan;
 use crate::OpenReason;
 use crate::driver::Driver;
 use crate::error::{Error, ErrorKind, Phase};
 use crate::info::Timings;
 use crate::net::Stream;
-use crate::pool::{KeySlot, WaiterId, Watch};
+use crate::pool::{Demand, KeySlot, WaiterId, Watch};
 
 /// An address gets at least this share of the connect timeout, however many follow (Go).
 const LEAST_SHARE: Duration = Duration::from_secs(2);
@@ -32,27 +35,31 @@ const LEAST_SHARE: Duration = Duration::from_secs(2);
 const TCP_KEEP_ALIVE: Duration = Duration::from_secs(30);
 const TCP_KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
 
-/// Starts a dial for the waiters of `slot`. It goes on dialling while the pool says so.
+/// Starts a dial that the pool has counted, in a task of its own. `starter`: the waiter that it was
+/// started for; `runtime`: where, if not in the one that this is called in.
 pub(crate) fn spawn(
     shared: Arc<Shared>,
-    key: Key,
-    slot: KeySlot,
-    starter: WaiterId,
-    reason: OpenReason,
+    demand: Demand<Key>,
+    starter: Option<WaiterId>,
+    runtime: Option<&Handle>,
 ) {
+    let Demand { key, slot, reason } = demand;
     let mut dial = QueuedDial {
         shared,
         slot,
-        starter: Some(starter),
-        is_counted: true,
+        starter,
+        is_over: false,
     };
-    tokio::spawn(async move {
-        let mut next = Some(reason);
-        while let Some(reason) = next {
-            let outcome = open(&dial.shared, &key, reason).await;
-            next = dial.ended(reason, outcome);
-        }
-    });
+    let task = async move {
+        let outcome = open(&dial.shared, &key, reason).await;
+        dial.end(reason, outcome);
+    };
+    match runtime {
+        Some(runtime) => drop(runtime.spawn(task)),
+        None if Handle::try_current().is_ok() => drop(tokio::spawn(task)),
+        // No runtime is left to dial in: dropping the task says so to who waits.
+        None => drop(task),
+    }
 }
 
 /// A dial that the pool counts. Dropped in progress, with its runtime, it counts as failed, and
@@ -61,82 +68,95 @@ struct QueuedDial {
     shared: Arc<Shared>,
     slot: KeySlot,
     starter: Option<WaiterId>,
-    is_counted: bool,
+    is_over: bool,
 }
 
 impl QueuedDial {
-    /// Tells the pool. Returns why another dial has to start, which the pool has counted.
-    fn ended(
-        &mut self,
-        reason: OpenReason,
-        outcome: Result<Box<Pooled>, Error>,
-    ) -> Option<OpenReason> {
+    fn end(&mut self, reason: OpenReason, outcome: Result<Box<Pooled>, Error>) {
+        self.is_over = true;
         let pool = &self.shared.pool;
-        let next = match outcome {
+        match outcome {
             Ok(connection) => pool.dialled(self.slot, reason, connection),
             Err(error) => pool.dial_failed(self.slot, self.starter, error),
-        };
-        self.starter = None;
-        self.is_counted = next.is_some();
-        next
+        }
     }
 }
 
 impl Drop for QueuedDial {
     fn drop(&mut self) {
-        if self.is_counted {
+        if !self.is_over {
             self.shared.pool.dial_lost(self.slot);
         }
     }
 }
 
-/// Dials for the caller alone, beside the queue.
-pub(crate) async fn own(shared: &Arc<Shared>, key: &Key) -> Result<(KeySlot, Box<Pooled>), Error> {
-    struct OwnDial<'a>(Option<(&'a Shared, KeySlot)>);
+/// Dials for the caller alone, beside the queue; the pool has counted it.
+pub(crate) async fn own(
+    shared: &Arc<Shared>,
+    key: &Key,
+    slot: KeySlot,
+    reason: OpenReason,
+) -> Result<Box<Pooled>, Error> {
+    struct OwnDial<'a>(Option<&'a Shared>, KeySlot);
 
     impl Drop for OwnDial<'_> {
         fn drop(&mut self) {
-            if let Some((shared, slot)) = self.0 {
-                shared.pool.own_dial_failed(slot);
+            if let Some(shared) = self.0 {
+                shared.pool.own_dial_failed(self.1);
             }
         }
     }
 
-    let (slot, reason) = shared.pool.start_own_dial(key)?;
-    let mut dial = OwnDial(Some((shared, slot)));
+    let mut dial = OwnDial(Some(shared), slot);
     let connection = open(shared, key, reason).await?;
     dial.0 = None;
     shared.pool.own_dial_opened(slot, reason, &connection);
-    Ok((slot, connection))
+    Ok(connection)
 }
 
 /// Opens a connection. Ends early when the pool is shut down.
 async fn open(shared: &Arc<Shared>, key: &Key, reason: OpenReason) -> Result<Box<Pooled>, Error> {
-    let (stream, timings) = tokio::select! {
-        opened = connect(shared, key.origin()) => opened?,
-        () = shared.pool.stopping() => return Err(Error::new(ErrorKind::Shutdown)),
+    shared.events.tell(|| Event::Dialling {
+        origin: key.to_string().into(),
+        reason,
+    });
+    let opened = tokio::select! {
+        opened = connect(shared, key) => opened,
+        () = shared.pool.stopping() => Err(Error::new(ErrorKind::Shutdown)),
     };
+    let (stream, timings) = opened.inspect_err(|error| {
+        let (origin, error) = (key.to_string().into(), error.to_string().into());
+        shared.events.tell(|| Event::DialFailed { origin, error });
+    })?;
     let id = shared.next_id.fetch_add(1, Ordering::Relaxed);
     let peer = stream.peer_addr();
     tracing::debug!(connection = id, key = ?key, %peer, %reason, "connection opened");
+    shared.events.tell(|| Event::Opened {
+        connection: id,
+        reason,
+        peer,
+    });
+    let opened_at = Instant::now();
     Ok(Box::new(Pooled {
         driver: Driver::new(
             stream,
             Connection::client(Arc::clone(&shared.settings.proto)),
         ),
         id,
-        opened_at: Instant::now(),
+        opened_at,
         open_reason: reason,
         peer,
         dial: timings,
         exchanges: 0,
+        lifespan: Lifespan::begin(&shared.settings.life, opened_at, id),
         watch: Watch::new(id, shared.pool.reaper_here()),
     }))
 }
 
 /// Resolves, connects and starts TLS.
-async fn connect(shared: &Shared, origin: &Origin) -> Result<(Stream, Timings), Error> {
-    let settings = &shared.settings;
+async fn connect(shared: &Shared, key: &Key) -> Result<(Stream, Timings), Error> {
+    let (settings, origin) = (&shared.settings, key.origin());
+    let name = || -> Arc<str> { key.to_string().into() };
     let mut timings = Timings::default();
     let started = Instant::now();
     // A timeout too long to tell is none.
@@ -151,10 +171,19 @@ async fn connect(shared: &Shared, origin: &Origin) -> Result<(Stream, Timings), 
         let addresses = before(deadline, Phase::Connect, resolve(origin)).await?;
         resolved = Instant::now();
         timings.dns = Some(resolved - started);
+        shared.events.tell(|| Event::Resolved {
+            origin: name(),
+            addresses: addresses.len(),
+        });
         connect_any(&addresses, deadline).await?.into()
     };
     let connected = Instant::now();
     timings.connect = Some(connected - resolved);
+    let peer = stream.peer_addr();
+    shared.events.tell(|| Event::Connected {
+        origin: name(),
+        peer,
+    });
     if !origin.is_secure {
         return Ok((stream, timings));
     }
@@ -165,6 +194,7 @@ async fn connect(shared: &Shared, origin: &Origin) -> Result<(Stream, Timings), 
         start_tls(shared, origin, stream),
     )
     .await?;
+    shared.events.tell(|| Event::Secured { origin: name() });
     timings.tls = Some(connected.elapsed());
     Ok((stream, timings))
 }
@@ -252,7 +282,9 @@ async fn connect_any(
         match outcome.and_then(|tcp| configure(&tcp).map(|()| tcp)) {
             Ok(tcp) => return Ok(tcp),
             Err(error) => {
-                failure = Error::caused(ErrorKind::Connect, format!("{address}: {error}"));
+                // Still the system's error, so that whoever asks for its kind learns of a refusal.
+                let named = io::Error::new(error.kind(), format!("{address}: {error}"));
+                failure = Error::caused(ErrorKind::Connect, named);
             }
         }
     }

@@ -14,12 +14,14 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::HeaderMap;
+use keepline_proto::keep_alive::keep_alive;
 use keepline_proto::{
-    BodyLength, Event, Field, Fields, RemoteError, RequestLine, ResponseHead, State,
+    self as proto, BodyLength, Field, Fields, RemoteError, RequestLine, ResponseHead, State,
 };
 use tokio::time::Instant;
 
 use super::Shared;
+use super::event::Event;
 use super::lease::Lease;
 use crate::CloseReason;
 use crate::deadline::Deadline;
@@ -86,6 +88,7 @@ impl Exchange {
         driver
             .proto
             .send_request(line, fields, body, &mut driver.output)?;
+        self.tell(|connection| Event::SentHead { connection });
         Ok(())
     }
 
@@ -133,6 +136,7 @@ impl Exchange {
             Err(error) => self.request = Sending::Failed(error),
             Ok(()) if matches!(self.request, Sending::Queued) => {
                 self.request = Sending::Written;
+                self.tell(|connection| Event::SentRequest { connection });
                 let timeout = self.shared().settings.response_timeout;
                 self.deadline.set(timeout);
             }
@@ -163,11 +167,18 @@ impl Exchange {
             Ok(_) if self.lease.driver().bytes_written() == 0 => {
                 Err(RemoteError::UnsolicitedBytes.into())
             }
-            Ok(Incoming::Event(Event::Interim(head))) => {
+            Ok(Incoming::Event(proto::Event::Interim(head))) => {
+                let status = head.status();
+                self.tell(|connection| Event::Interim { connection, status });
                 return Poll::Ready(Ok(Head::Interim(head)));
             }
-            Ok(Incoming::Event(Event::Response(head))) => {
+            Ok(Incoming::Event(proto::Event::Response(head))) => {
                 self.deadline.clear();
+                let status = head.status();
+                self.tell(|connection| Event::Answered { connection, status });
+                if head.fields().facts().keep_alive {
+                    self.lease.note_hint(keep_alive(head.fields()));
+                }
                 let elapsed = Instant::now().saturating_duration_since(self.lease.acquired_at);
                 self.lease.first_byte = Some(elapsed);
                 if self.lease.driver().proto.peer_state() == State::Switched {
@@ -190,8 +201,8 @@ impl Exchange {
     pub fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Error>> {
         let incoming = ready!(self.lease.driver().poll_event(cx));
         let piece = match incoming {
-            Ok(Incoming::Event(Event::Data(piece))) => Ok(Some(piece)),
-            Ok(Incoming::Event(Event::End(trailers))) => {
+            Ok(Incoming::Event(proto::Event::Data(piece))) => Ok(Some(piece)),
+            Ok(Incoming::Event(proto::Event::End(trailers))) => {
                 self.trailers = trailers;
                 Ok(None)
             }
@@ -254,6 +265,12 @@ impl Exchange {
 
     pub(crate) const fn shared(&self) -> &Arc<Shared> {
         self.lease.shared()
+    }
+
+    fn tell(&self, event: impl FnOnce(u64) -> Event) {
+        self.shared()
+            .events
+            .tell(|| event(self.lease.connection().id));
     }
 
     /// The error with its connection. Where writing had failed and then nothing came, that is the

@@ -8,15 +8,18 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use keepline_proto::RemoteError;
+use keepline_proto::keep_alive::KeepAlive;
 use tokio::time::Instant;
 
 use super::Shared;
+use super::event::Event;
+use super::life::Lifespan;
 use super::reuse::{Ending, ending};
 use crate::driver::Driver;
 use crate::error::{Error, ErrorKind};
 use crate::info::{ConnectionInfo, Timings};
 use crate::net::{Arrived, PeerAddr};
-use crate::pool::{self, KeySlot, Watch};
+use crate::pool::{self, Expiry, KeySlot, Watch};
 use crate::{CloseReason, OpenReason};
 
 /// Idle for longer than this, the kernel is asked before the connection is used.
@@ -34,6 +37,7 @@ pub(crate) struct Pooled {
     pub(crate) dial: Timings,
     /// Exchanges that it has carried to their end.
     pub(crate) exchanges: u64,
+    pub(crate) lifespan: Lifespan,
     pub(crate) watch: Arc<Watch>,
 }
 
@@ -60,6 +64,10 @@ impl pool::Connection for Box<Pooled> {
 
     fn watch(&self) -> &Arc<Watch> {
         &self.watch
+    }
+
+    fn expiry(&self, now: Instant) -> Option<Expiry> {
+        self.lifespan.expiry(now)
     }
 }
 
@@ -168,6 +176,26 @@ impl Lease {
             .expect("a lease holds its connection until it ends")
     }
 
+    /// Tells that the lease is used, on a connection that had been idle for so long.
+    #[must_use]
+    pub(crate) fn told(mut self, idle_for: Option<Duration>) -> Self {
+        self.idle_for = idle_for;
+        let (connection, reused) = (self.connection().id, self.is_reused());
+        self.shared.events.tell(|| Event::Acquired {
+            connection,
+            reused,
+            idle_for,
+        });
+        self
+    }
+
+    /// Takes note of what the server says about the connection's future.
+    pub(crate) fn note_hint(&mut self, hint: KeepAlive) {
+        let connection = self.connection_mut();
+        let exchange = connection.exchanges + 1;
+        connection.lifespan.note_hint(hint, exchange);
+    }
+
     /// Makes sure that the connection can be used here and now; otherwise why not.
     pub(crate) fn revive(
         &mut self,
@@ -247,10 +275,13 @@ impl Lease {
         let reason = match decision {
             Ok(()) => {
                 connection.exchanges += 1;
-                match connection.driver.proto.next_exchange() {
+                let over = connection
+                    .lifespan
+                    .over(connection.exchanges, Instant::now());
+                over.or_else(|| match connection.driver.proto.next_exchange() {
                     Ok(()) => connection.settle_down(),
                     Err(_) => Some(CloseReason::ProtocolError),
-                }
+                })
             }
             Err(reason) => Some(reason),
         };

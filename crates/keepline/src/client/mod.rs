@@ -12,37 +12,48 @@
 //! - `attempt`, `upload`, `response`: the typed layer on it;
 //! - `reuse`, `retry`: the decisions, as pure functions.
 
+mod acquire;
 mod attempt;
 mod builder;
+mod connector;
 mod dial;
+mod event;
 mod exchange;
+mod interim;
 mod key;
 mod lease;
+mod life;
 mod response;
 mod retry;
 mod reuse;
 mod upload;
 
+use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::{Request, Response, Uri};
-use tokio::time::{Instant, timeout};
+use tokio::runtime::Handle;
 
-pub use builder::TransportBuilder;
+pub use crate::pool::{IdleOrder, OnMiss};
+pub use builder::{KeySettings, TransportBuilder};
+pub use event::{Event, Events};
 pub use exchange::{Exchange, Head};
+pub use interim::OnInterim;
 pub use key::Origin;
 
+use self::acquire::acquire;
 use self::builder::Settings;
+use self::event::Hub;
 use self::key::Key;
-use self::lease::{Lease, Pooled};
+use self::lease::Pooled;
 use crate::error::{BoxError, Error};
-use crate::pool::{Acquired, Limits, NoDelivery, Pool, Stats, Supply, Waiter};
+use crate::pool::{self, Demand, KeyLimits, Limits, Note, Pool, Stats};
 #[cfg(feature = "tls")]
 use crate::tls::ClientTls;
 use crate::{Body, CloseReason};
@@ -51,6 +62,7 @@ use crate::{Body, CloseReason};
 pub(crate) struct Shared {
     pub(crate) pool: Pool<Key, Box<Pooled>>,
     pub(crate) settings: Settings,
+    pub(crate) events: Hub,
     /// Number of the next connection.
     pub(crate) next_id: AtomicU64,
     /// Made at the first https request if none was given: loading the system's roots takes time.
@@ -104,6 +116,7 @@ impl Default for Transport {
     fn default() -> Self {
         Self::from_parts(
             Limits::default(),
+            HashMap::new(),
             Settings::default(),
             #[cfg(feature = "tls")]
             None,
@@ -119,13 +132,15 @@ impl Transport {
 
     fn from_parts(
         limits: Limits,
+        overrides: HashMap<Key, KeyLimits>,
         settings: Settings,
         #[cfg(feature = "tls")] tls: Option<ClientTls>,
     ) -> Self {
         Self {
-            shared: Arc::new(Shared {
-                pool: Pool::new(limits),
+            shared: Arc::new_cyclic(|shared| Shared {
+                pool: Pool::new(limits, overrides, PoolOwner(Weak::clone(shared))),
                 settings,
+                events: Hub::default(),
                 next_id: AtomicU64::new(1),
                 #[cfg(feature = "tls")]
                 tls: tls.map_or_else(std::sync::OnceLock::new, std::sync::OnceLock::from),
@@ -157,6 +172,25 @@ impl Transport {
     pub async fn exchange(&self, uri: &Uri) -> Result<Exchange, Error> {
         let key = Key::of(uri)?;
         Ok(Exchange::new(acquire(&self.shared, &key, false).await?))
+    }
+
+    /// Opens connections to the origin of `uri` ahead of need, as many as there is room for under
+    /// the limits, at most `connections`. Answers how many dials were started; they go on by
+    /// themselves. A service that warms up when it starts spares its first requests the dial.
+    ///
+    /// # Errors
+    /// The URI is not one of http or https.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime with I/O and time enabled.
+    pub fn warm(&self, uri: &Uri, connections: usize) -> Result<usize, Error> {
+        Ok(self.shared.pool.warm(&Key::of(uri)?, connections))
+    }
+
+    /// What happens from now on, as it happens.
+    #[must_use]
+    pub fn events(&self) -> Events {
+        self.shared.events.listen()
     }
 
     /// What has been counted since the Transport was built.
@@ -198,72 +232,30 @@ where
     }
 }
 
-/// A connection for `key`: the newest idle one that is alive, else the first that comes back or is
-/// opened. `is_replayable`: the request can be sent again if the connection turns out dead.
-async fn acquire(shared: &Arc<Shared>, key: &Key, is_replayable: bool) -> Result<Lease, Error> {
-    let asked_at = Instant::now();
-    loop {
-        // Each turn takes a dead connection out of the pool, so there are at most as many.
-        let (slot, connection, idle_for) = match shared.pool.checkout(key)? {
-            Acquired::Idle {
-                slot,
-                connection,
-                idle_for,
-            } => (slot, connection, Some(idle_for)),
-            Acquired::Wait(waiter) => {
-                let slot = waiter.slot;
-                match wait(shared, key, waiter).await {
-                    Ok(connection) => (slot, connection, None),
-                    Err(NoDelivery::AskAgain) => continue,
-                    Err(NoDelivery::Failed(error)) => return Err(error),
-                }
-            }
-        };
-        let mut lease = Lease::new(connection, slot, Arc::clone(shared), asked_at);
-        lease.was_pooled = idle_for.is_some();
-        lease.idle_for = idle_for.filter(|_| lease.is_reused());
-        match lease.revive(idle_for.unwrap_or_default(), is_replayable) {
-            Ok(()) => return Ok(lease),
-            // A server that opens connections only to close them: dialling again would not end.
-            Err(reason) if lease.is_fresh() => return Err(lease.dead_on_arrival(reason)),
-            Err(reason) => lease.close_unused(reason),
+/// What the pool has the client do.
+struct PoolOwner(Weak<Shared>);
+
+impl pool::Owner<Key, Box<Pooled>> for PoolOwner {
+    fn dial(&self, demand: Demand<Key>, runtime: Option<&Handle>) {
+        // Without the Transport there is no pool that could wait for it.
+        if let Some(shared) = self.0.upgrade() {
+            dial::spawn(shared, demand, None, runtime);
         }
     }
-}
 
-/// A newly dialled connection for `key`, whatever the pool has.
-async fn acquire_new(shared: &Arc<Shared>, key: &Key) -> Result<Lease, Error> {
-    let asked_at = Instant::now();
-    let (slot, connection) = dial::own(shared, key).await?;
-    Ok(Lease::new(connection, slot, Arc::clone(shared), asked_at))
-}
-
-/// Waits for a connection, and sees to it that one comes.
-async fn wait(
-    shared: &Arc<Shared>,
-    key: &Key,
-    mut waiter: Waiter<Key, Box<Pooled>>,
-) -> Result<Box<Pooled>, NoDelivery> {
-    let dial = |waiter: &Waiter<Key, Box<Pooled>>, reason| {
-        dial::spawn(
-            Arc::clone(shared),
-            key.clone(),
-            waiter.slot,
-            waiter.id,
-            reason,
-        );
-    };
-    match waiter.supply {
-        Supply::Dial(reason) => dial(&waiter, reason),
-        Supply::DialsInProgress => {}
-        Supply::Draining => match timeout(shared.settings.drain.time, &mut waiter).await {
-            Ok(delivered) => return delivered,
-            Err(_) => {
-                if let Some(reason) = waiter.give_up_on_drain() {
-                    dial(&waiter, reason);
-                }
-            }
-        },
+    fn note(&self, connection: &Box<Pooled>, note: Note) {
+        let number = connection.id;
+        if let Note::Closing(reason) = note {
+            tracing::debug!(connection = number, %reason, "connection closed");
+        }
+        if let Some(shared) = self.0.upgrade() {
+            shared.events.tell(|| match note {
+                Note::Returned => Event::Returned { connection: number },
+                Note::Closing(reason) => Event::Closed {
+                    connection: number,
+                    reason,
+                },
+            });
+        }
     }
-    waiter.await
 }

@@ -2,12 +2,14 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use http::HeaderMap;
 use http_body::Body as _;
 
 use super::exchange::Exchange;
 use crate::Body;
+use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind};
 
 /// The body of a request that is being sent.
@@ -17,6 +19,9 @@ pub(crate) struct Upload {
     trailers: Option<HeaderMap>,
     /// Something of the body has been taken.
     is_begun: bool,
+    /// The server is to say first that it wants the body (`Expect: 100-continue`); without an
+    /// answer it is sent when this passes.
+    held: Option<Deadline>,
 }
 
 impl Upload {
@@ -25,7 +30,25 @@ impl Upload {
             body: Some(body),
             trailers: None,
             is_begun: false,
+            held: None,
         }
+    }
+
+    /// Holds the body back until the server says that it wants it, at most so long.
+    pub(crate) fn hold(&mut self, time: Option<Duration>) {
+        let mut deadline = Deadline::default();
+        deadline.set(time);
+        self.held = Some(deadline);
+    }
+
+    /// The server wants the body.
+    pub(crate) fn release(&mut self) {
+        self.held = None;
+    }
+
+    /// The body is still held back.
+    pub(crate) const fn is_held(&self) -> bool {
+        self.held.is_some()
     }
 
     /// Moves what can be moved. Ready when the request is written, or will never be.
@@ -37,6 +60,11 @@ impl Upload {
         exchange: &mut Exchange,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Error>> {
+        if let Some(held) = &mut self.held {
+            let _ = exchange.poll_flush(cx);
+            ready!(held.poll(cx));
+            self.held = None;
+        }
         while let Some(body) = &mut self.body {
             if exchange.is_request_over() {
                 self.body = None;

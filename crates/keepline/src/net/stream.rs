@@ -14,10 +14,10 @@ use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
-/// Anything that carries bytes both ways; implemented for all such types.
-pub(crate) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
+use super::arrived::Arrived;
+use super::plain::Plain;
+#[cfg(feature = "tls")]
+use super::tls_now::{arrived_in_tls, say_goodbye_in_tls};
 
 /// A byte stream: TCP, a Unix socket, TLS over one of them, or anything else that is given.
 pub struct Stream(Kind);
@@ -26,50 +26,6 @@ enum Kind {
     Plain(Plain),
     #[cfg(feature = "tls")]
     Tls(Box<tokio_rustls::TlsStream<Plain>>),
-}
-
-/// A stream without TLS.
-pub(crate) enum Plain {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-    Other(Box<dyn Duplex>),
-    /// Taken out to be registered with another runtime, and lost on the way.
-    Gone,
-}
-
-/// What has arrived on a stream where nothing was to come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Arrived {
-    /// The end.
-    Fin,
-    /// A reset, or another failure.
-    Error,
-    /// A response 408 (Request Timeout): how some servers announce that they close an idle
-    /// connection (RFC 9110 §15.5.9).
-    RequestTimeout,
-    /// Anything else.
-    Bytes,
-}
-
-impl Arrived {
-    /// So many bytes tell what they are.
-    const TOLD_BY: usize = 12;
-
-    const fn from_bytes(bytes: &[u8]) -> Self {
-        match bytes {
-            [] => Self::Fin,
-            #[rustfmt::skip]
-            [b'H', b'T', b'T', b'P', b'/', b'1', b'.', _, b' ', b'4', b'0', b'8'] => {
-                Self::RequestTimeout
-            },
-            _ => Self::Bytes,
-        }
-    }
-
-    /// `None`: nothing has arrived.
-    fn from_error(error: &io::Error) -> Option<Self> {
-        (error.kind() != io::ErrorKind::WouldBlock).then_some(Self::Error)
-    }
 }
 
 /// Where the other end of a stream is.
@@ -98,6 +54,11 @@ impl Stream {
     /// Wraps any stream: an in-memory one in tests, or a transport of one's own.
     pub fn new(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Self {
         Self(Kind::Plain(Plain::Other(Box::new(stream))))
+    }
+
+    /// What is left where a stream has been taken out.
+    pub(crate) const fn gone() -> Self {
+        Self(Kind::Plain(Plain::Gone))
     }
 
     #[cfg(feature = "tls")]
@@ -178,16 +139,6 @@ impl Stream {
         }
     }
 
-    /// Waits until reading may give something, without a buffer where the kind of stream allows
-    /// it. `false`: this kind does not, and has to be read.
-    pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<Option<io::Result<()>>> {
-        match self.plain() {
-            Plain::Tcp(tcp) => tcp.poll_read_ready(cx).map(Some),
-            Plain::Unix(unix) => unix.poll_read_ready(cx).map(Some),
-            Plain::Other(_) | Plain::Gone => Poll::Ready(None),
-        }
-    }
-
     /// Looks whether anything at all has arrived on an idle stream: `Pending` is what a healthy
     /// one answers. A few bytes are read, enough to tell what they are: the stream is not reused.
     pub(crate) fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<Arrived> {
@@ -263,6 +214,15 @@ impl Stream {
         }
     }
 
+    /// Lets the peer see a reset instead of an orderly end when the stream is dropped: for a body
+    /// that ends with the connection and was cut short.
+    pub(crate) fn reset_on_close(&self) {
+        if let Some(tcp) = self.tcp() {
+            // Where it fails the peer sees an orderly end, as it would have without.
+            let _ = socket2::SockRef::from(tcp).set_linger(Some(std::time::Duration::ZERO));
+        }
+    }
+
     /// Says that nothing more follows, where TLS is spoken and as far as that is possible without
     /// waiting; for a stream that is dropped next. RFC 8446 §6.1: "Each party MUST send a
     /// 'close_notify' alert before closing its write side of the connection".
@@ -316,137 +276,46 @@ impl fmt::Debug for Stream {
     }
 }
 
-/// What has arrived below and through TLS. Session tickets and the like are taken and are nothing.
-#[cfg(feature = "tls")]
-fn arrived_in_tls<Side>(
-    plain: &mut Plain,
-    session: &mut rustls::ConnectionCommon<Side>,
-) -> Option<Arrived> {
-    /// Reads without waiting. A stream that cannot has nothing.
-    struct ReadNow<'a>(&'a mut Plain);
-
-    impl io::Read for ReadNow<'_> {
-        fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-            let nothing = || Err(io::ErrorKind::WouldBlock.into());
-            self.0.read_now(bytes).unwrap_or_else(nothing)
-        }
-    }
-
-    loop {
-        match session.read_tls(&mut ReadNow(plain)) {
-            Ok(0) => return Some(Arrived::Fin),
-            Ok(_) => {}
-            Err(error) => return Arrived::from_error(&error),
-        }
-        match session.process_new_packets() {
-            Err(_) => return Some(Arrived::Error),
-            Ok(state) if state.plaintext_bytes_to_read() > 0 => return Some(Arrived::Bytes),
-            Ok(state) if state.peer_has_closed() => return Some(Arrived::Fin),
-            Ok(_) => {}
-        }
-    }
-}
-
-#[cfg(feature = "tls")]
-fn say_goodbye_in_tls<Side>(plain: &mut Plain, session: &mut rustls::ConnectionCommon<Side>) {
-    struct WriteNow<'a>(&'a mut Plain);
-
-    impl io::Write for WriteNow<'_> {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            match self.0 {
-                Plain::Tcp(tcp) => (&*socket2::SockRef::from(&*tcp)).write(bytes),
-                Plain::Unix(unix) => (&*socket2::SockRef::from(&*unix)).write(bytes),
-                Plain::Other(_) | Plain::Gone => Err(io::ErrorKind::WouldBlock.into()),
-            }
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    session.send_close_notify();
-    // A peer that cannot take it now, or is gone, does without.
-    let _ = session.write_tls(&mut WriteNow(plain));
-}
-
-impl Plain {
-    /// Reads what the kernel has, without waiting and whatever the runtime believes. `None`: this
-    /// kind of stream cannot.
-    fn read_now(&mut self, bytes: &mut [u8]) -> Option<io::Result<usize>> {
-        use std::io::Read;
-        match self {
-            Self::Tcp(tcp) => Some((&*socket2::SockRef::from(&*tcp)).read(bytes)),
-            Self::Unix(unix) => Some((&*socket2::SockRef::from(&*unix)).read(bytes)),
-            Self::Other(_) => None,
-            Self::Gone => Some(Err(gone())),
-        }
-    }
-}
-
-fn gone() -> io::Error {
-    io::Error::new(io::ErrorKind::NotConnected, "the socket is gone")
-}
-
-impl AsyncRead for Plain {
+impl AsyncRead for Stream {
     fn poll_read(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(tcp) => Pin::new(tcp).poll_read(cx, buffer),
-            Self::Unix(unix) => Pin::new(unix).poll_read(cx, buffer),
-            Self::Other(other) => Pin::new(other).poll_read(cx, buffer),
-            Self::Gone => Poll::Ready(Err(gone())),
+        match &mut self.0 {
+            Kind::Plain(plain) => Pin::new(plain).poll_read(cx, buffer),
+            #[cfg(feature = "tls")]
+            Kind::Tls(tls) => Pin::new(tls).poll_read(cx, buffer),
         }
     }
 }
 
-impl AsyncWrite for Plain {
+impl AsyncWrite for Stream {
     fn poll_write(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Tcp(tcp) => Pin::new(tcp).poll_write(cx, bytes),
-            Self::Unix(unix) => Pin::new(unix).poll_write(cx, bytes),
-            Self::Other(other) => Pin::new(other).poll_write(cx, bytes),
-            Self::Gone => Poll::Ready(Err(gone())),
-        }
+        Self::poll_write(&mut self, cx, &[IoSlice::new(bytes)])
     }
 
     fn poll_write_vectored(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Tcp(tcp) => Pin::new(tcp).poll_write_vectored(cx, slices),
-            Self::Unix(unix) => Pin::new(unix).poll_write_vectored(cx, slices),
-            Self::Other(other) => Pin::new(other).poll_write_vectored(cx, slices),
-            Self::Gone => Poll::Ready(Err(gone())),
-        }
+        Self::poll_write(&mut self, cx, slices)
     }
 
     fn is_write_vectored(&self) -> bool {
         true
     }
 
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Other(other) => Pin::new(other).poll_flush(cx),
-            Self::Tcp(_) | Self::Unix(_) | Self::Gone => Poll::Ready(Ok(())),
-        }
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Self::poll_flush(&mut self, cx)
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(tcp) => Pin::new(tcp).poll_shutdown(cx),
-            Self::Unix(unix) => Pin::new(unix).poll_shutdown(cx),
-            Self::Other(other) => Pin::new(other).poll_shutdown(cx),
-            Self::Gone => Poll::Ready(Ok(())),
-        }
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Self::poll_shutdown(&mut self, cx)
     }
 }

@@ -70,6 +70,12 @@ impl<const L: usize> List<L> {
         (self.back != NIL).then_some(self.back)
     }
 
+    /// The next newer one.
+    pub(super) fn after<T: Linked<L>>(slab: &mut Slab<T>, entry: usize) -> Option<usize> {
+        let next = slab[entry].links().next;
+        (next != NIL).then_some(next)
+    }
+
     /// Adds an entry as the newest.
     pub(super) fn push_back<T: Linked<L>>(&mut self, slab: &mut Slab<T>, entry: usize) {
         self.push_before(slab, entry, |_| false);

@@ -5,28 +5,32 @@
 //! is closed, polled or delivered while the lock is held; a waiter that is dropped at any moment
 //! leaves nothing behind; a connection is handed to one holder at a time.
 
+mod learned;
 mod list;
-#[cfg(test)]
-mod model;
 mod policy;
 mod reaper;
 mod state;
 mod stats;
+mod wheel;
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::hash::Hash;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
-pub(crate) use policy::Limits;
+use policy::Now;
+pub(crate) use policy::{Expiry, KeyLimits, Limits, after, earlier};
+pub use policy::{IdleOrder, OnMiss};
 pub(crate) use reaper::{Reaper, Watch};
-use state::{Checkout, Given, State};
-pub(crate) use state::{Entry, KeySlot, Supply, WaiterId};
+use state::{Checkout, Effects, Given, Parked, State};
+pub(crate) use state::{Demand, Entry, KeySlot, Supply, WaiterId};
 pub use stats::Stats;
 
 use crate::error::{Error, ErrorKind};
@@ -38,6 +42,26 @@ pub(crate) trait Connection: Entry + Send + 'static {
     fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason>;
     /// The watch over it.
     fn watch(&self) -> &Arc<Watch>;
+    /// When it has to be given up if it becomes idle now, for reasons of its own: a hint of the
+    /// peer, or its lifetime.
+    fn expiry(&self, now: Instant) -> Option<Expiry>;
+}
+
+/// What the pool has others do.
+pub(crate) trait Owner<K, C>: Send + Sync + 'static {
+    /// Starts a dial that the pool has counted. `runtime`: where, if this is called outside one.
+    fn dial(&self, demand: Demand<K>, runtime: Option<&Handle>);
+    /// Something worth telling has happened to a connection.
+    fn note(&self, connection: &C, note: Note);
+}
+
+/// What happened to a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Note {
+    /// It has come back, and goes to a waiter or becomes idle.
+    Returned,
+    /// It is about to be closed.
+    Closing(CloseReason),
 }
 
 /// What a waiter gets.
@@ -59,6 +83,7 @@ where
     C: Entry,
 {
     state: Mutex<State<K, C, oneshot::Sender<Delivery<C>>>>,
+    owner: Box<dyn Owner<K, C>>,
     reapers: Mutex<Vec<Arc<Reaper>>>,
     /// Told when something has ended after the shutdown began.
     quiet: Notify,
@@ -78,16 +103,22 @@ impl<K: Eq + Hash + Clone, C: Entry> Clone for Pool<K, C> {
     }
 }
 
-/// An idle connection was there, or somebody has to wait.
+/// The answer to [`Pool::checkout`].
 pub(crate) enum Acquired<K, C>
 where
     K: Eq + Hash + Clone + Send + 'static,
     C: Connection,
 {
+    /// An idle connection; whether it is still alive has to be looked at.
     Idle {
         slot: KeySlot,
         connection: C,
-        idle_for: std::time::Duration,
+        idle_for: Duration,
+    },
+    /// Dial, and keep what that gives.
+    Dial {
+        slot: KeySlot,
+        reason: OpenReason,
     },
     Wait(Waiter<K, C>),
 }
@@ -97,24 +128,27 @@ where
     K: Eq + Hash + Clone + Send + 'static,
     C: Connection,
 {
-    pub(crate) fn new(limits: Limits) -> Self {
+    pub(crate) fn new(
+        limits: Limits,
+        overrides: HashMap<K, KeyLimits>,
+        owner: impl Owner<K, C>,
+    ) -> Self {
         Self(Arc::new(Shared {
-            state: Mutex::new(State::new(limits)),
+            state: Mutex::new(State::new(limits, overrides, Instant::now())),
+            owner: Box::new(owner),
             reapers: Mutex::default(),
             quiet: Notify::new(),
             stopping: Notify::new(),
         }))
     }
 
-    /// Takes the newest idle connection, or queues for the next one.
+    /// Takes an idle connection, or queues for the next one.
     pub(crate) fn checkout(&self, key: &K) -> Result<Acquired<K, C>, Error> {
-        let mut expired = Vec::new();
-        let acquired = {
-            let mut state = self.0.lock();
+        self.0.with(|state, effects| {
             if state.is_shut_down() {
                 return Err(Error::new(ErrorKind::Shutdown));
             }
-            match state.checkout(key, Instant::now(), &mut expired) {
+            Ok(match state.checkout(key, Now::read(), effects) {
                 Checkout::Hit {
                     slot,
                     connection,
@@ -125,8 +159,11 @@ where
                     idle_for,
                 },
                 Checkout::Miss { slot } => {
+                    if let Some(reason) = state.dial_only(slot, effects) {
+                        return Ok(Acquired::Dial { slot, reason });
+                    }
                     let (sender, receiver) = oneshot::channel();
-                    let (id, supply) = state.enqueue(slot, sender);
+                    let (id, supply) = state.enqueue(slot, sender, effects);
                     Acquired::Wait(Waiter {
                         pool: self.clone(),
                         slot,
@@ -135,63 +172,50 @@ where
                         receiver,
                     })
                 }
-            }
-        };
-        drop(expired);
-        Ok(acquired)
+            })
+        })
     }
 
-    /// Starts a dial beside the queue.
-    pub(crate) fn start_own_dial(&self, key: &K) -> Result<(KeySlot, OpenReason), Error> {
-        let mut state = self.0.lock();
-        if state.is_shut_down() {
-            return Err(Error::new(ErrorKind::Shutdown));
-        }
-        Ok(state.start_own_dial(key))
+    /// Counts a dial beside the queue. `None`: a limit holds it back.
+    pub(crate) fn start_own_dial(&self, key: &K) -> Result<Option<(KeySlot, OpenReason)>, Error> {
+        self.0.with(|state, effects| {
+            if state.is_shut_down() {
+                return Err(Error::new(ErrorKind::Shutdown));
+            }
+            Ok(state.start_own_dial(key, effects))
+        })
     }
 
     /// The own dial has given a connection, which stays with the caller.
     pub(crate) fn own_dial_opened(&self, slot: KeySlot, reason: OpenReason, connection: &C) {
-        self.0.lock().opened_and_kept(slot, reason, connection);
+        self.0
+            .with(|state, effects| state.opened_and_kept(slot, reason, connection, effects));
     }
 
     /// The own dial has failed.
     pub(crate) fn own_dial_failed(&self, slot: KeySlot) {
-        self.0.lock().own_dial_failed(slot);
+        self.0
+            .with(|state, effects| state.own_dial_failed(slot, effects));
         self.0.note_quiet();
     }
 
-    /// A dial has given a connection: it goes to a waiter or becomes idle. Returns why another
-    /// dial has to start, if one has to.
-    pub(crate) fn dialled(
-        &self,
-        slot: KeySlot,
-        reason: OpenReason,
-        connection: C,
-    ) -> Option<OpenReason> {
-        let next = self.0.lock().opened(slot, reason);
-        self.0.give(slot, connection, Instant::now());
-        next
+    /// A dial has given a connection: it goes to a waiter or becomes idle.
+    pub(crate) fn dialled(&self, slot: KeySlot, reason: OpenReason, connection: C) {
+        self.0.lock().opened(slot, reason);
+        self.0.give(slot, connection);
+        self.0.note_quiet();
     }
 
-    /// A dial has failed. Returns why another dial has to start, if one has to.
-    pub(crate) fn dial_failed(
-        &self,
-        slot: KeySlot,
-        starter: Option<WaiterId>,
-        error: Error,
-    ) -> Option<OpenReason> {
-        let (waiter, next) = {
-            let mut state = self.0.lock();
-            let waiter = state.dial_failed(slot, starter);
-            (waiter, state.dial_for_waiters(slot))
-        };
+    /// A dial has failed.
+    pub(crate) fn dial_failed(&self, slot: KeySlot, starter: Option<WaiterId>, error: Error) {
+        let waiter = self
+            .0
+            .with(|state, effects| state.dial_failed(slot, starter, effects));
         if let Some(waiter) = waiter {
             // Whoever has gone meanwhile does not need the error.
             let _ = waiter.send(Err(NoDelivery::Failed(error)));
         }
         self.0.note_quiet();
-        next
     }
 
     /// A dial was dropped in progress, with the runtime that it ran on.
@@ -203,9 +227,14 @@ where
         self.0.note_quiet();
     }
 
+    /// A connection is about to be given back without having been used.
+    pub(crate) fn not_acquired(&self, connection: &C) {
+        self.0.lock().not_acquired(connection);
+    }
+
     /// Gives a connection back after an exchange: to a waiter, or to the idle list.
     pub(crate) fn give(&self, slot: KeySlot, connection: C) {
-        self.0.give(slot, connection, Instant::now());
+        self.0.give(slot, connection);
     }
 
     /// Closes a connection that was acquired.
@@ -213,15 +242,16 @@ where
         self.0.close(slot, connection, reason);
     }
 
-    /// A connection is about to be given back without having been used.
-    pub(crate) fn not_acquired(&self, connection: &C) {
-        self.0.lock().not_acquired(connection);
-    }
-
     /// Closes a connection that was found dead before it was used.
     pub(crate) fn close_unused(&self, slot: KeySlot, connection: C, reason: CloseReason) {
         self.0.lock().not_acquired(&connection);
         self.0.close(slot, connection, reason);
+    }
+
+    /// Dials ahead of need. Answers how many dials were started.
+    pub(crate) fn warm(&self, key: &K, count: usize) -> usize {
+        self.0
+            .with(|state, effects| state.warm(key, count, effects))
     }
 
     /// The rest of a body is being read from a connection.
@@ -246,8 +276,8 @@ where
 
     /// Closes all idle connections.
     pub(crate) fn close_idle(&self, reason: CloseReason) {
-        let idle = self.0.lock().purge(reason, |_| true);
-        drop(idle);
+        self.0
+            .with(|state, effects| state.purge(reason, effects, |_| true));
     }
 
     /// The reaper of the runtime that this is called in.
@@ -284,9 +314,8 @@ where
     /// Closes all idle connections, fails all that wait, keeps nothing from now on, and waits
     /// until no connection and no dial is left. Cancel-safe: the shutdown stays.
     pub(crate) async fn shut_down(&self) {
-        let (idle, waiters) = self.0.lock().shut_down();
+        let waiters = self.0.with(|state, effects| state.shut_down(effects));
         self.0.stopping.notify_waiters();
-        drop(idle);
         for waiter in waiters {
             let _ = waiter.send(Err(NoDelivery::Failed(Error::new(ErrorKind::Shutdown))));
         }
@@ -318,63 +347,113 @@ where
     K: Eq + Hash + Clone + Send + 'static,
     C: Connection,
 {
-    fn give(&self, slot: KeySlot, mut connection: C, now: Instant) {
-        loop {
-            let watch = Arc::clone(connection.watch());
-            let given = {
-                let mut state = self.lock();
-                let given = state.give(slot, connection, now);
-                if let Given::Idle { place, .. } = &given {
-                    watch.placed(*place);
-                }
-                given
-            };
-            match given {
-                Given::To {
-                    waiter,
-                    connection: delivered,
-                } => match waiter.send(Ok(delivered)) {
-                    // The waiter went away between the lock and the delivery: next, please.
-                    Err(Ok(returned)) => {
-                        self.lock().not_acquired(&returned);
-                        connection = returned;
-                    }
-                    Ok(()) | Err(Err(_)) => return,
-                },
-                Given::Idle { evicted, .. } => {
-                    drop(evicted);
-                    watch.reaper().care();
-                    return;
-                }
-                Given::Refused { connection } => {
-                    drop(connection);
-                    self.note_quiet();
-                    return;
-                }
-            }
+    /// Decides under the lock, and carries out what follows without it.
+    fn with<T>(
+        &self,
+        decide: impl FnOnce(&mut State<K, C, oneshot::Sender<Delivery<C>>>, &mut Effects<K, C>) -> T,
+    ) -> T {
+        let mut effects = Effects::default();
+        let decided = decide(&mut self.lock(), &mut effects);
+        self.carry_out(effects);
+        decided
+    }
+
+    fn carry_out(&self, effects: Effects<K, C>) {
+        for (connection, reason) in effects.closed {
+            self.owner.note(&connection, Note::Closing(reason));
+        }
+        if effects.dials.is_empty() {
+            return;
+        }
+        let elsewhere = match Handle::try_current() {
+            Ok(_) => None,
+            Err(_) => self.any_runtime(),
+        };
+        for demand in effects.dials {
+            self.owner.dial(demand, elsewhere.as_ref());
         }
     }
 
-    fn close(&self, slot: KeySlot, connection: C, reason: CloseReason) {
-        tracing::debug!(connection = connection.id(), %reason, "connection closed");
-        let (forsaken, is_shut_down) = {
-            let mut state = self.lock();
-            (state.closed(slot, reason), state.is_shut_down())
-        };
-        drop(connection);
-        if let Some(waiter) = forsaken {
-            let _ = waiter.send(Err(NoDelivery::AskAgain));
+    /// A runtime that connections of this pool live in.
+    fn any_runtime(&self) -> Option<Handle> {
+        let reapers = self.reapers.lock().unwrap_or_else(PoisonError::into_inner);
+        reapers
+            .iter()
+            .find(|reaper| !reaper.is_gone())
+            .map(|reaper| reaper.runtime().clone())
+    }
+
+    fn give(&self, slot: KeySlot, connection: C) {
+        let mut next = Some(connection);
+        while let Some(connection) = next.take() {
+            let watch = Arc::clone(connection.watch());
+            self.owner.note(&connection, Note::Returned);
+            let now = Now::read();
+            let own = connection.expiry(now.instant);
+            let given = self.with(|state, effects| {
+                let given = state.give(slot, connection, own, now, effects);
+                watch.follow(&given);
+                given
+            });
+            next = self.deliver(given, &watch);
         }
+    }
+
+    /// Puts a connection back among the idle ones, as if it had never been taken out; or to whoever
+    /// has come to wait for it meanwhile.
+    fn put_back(&self, parked: Parked<C>) {
+        let (slot, watch) = (parked.slot, Arc::clone(parked.connection.watch()));
+        let given = self.with(|state, effects| {
+            let given = state.put_back(parked, effects);
+            watch.follow(&given);
+            given
+        });
+        if let Some(undelivered) = self.deliver(given, &watch) {
+            self.give(slot, undelivered);
+        }
+    }
+
+    /// Carries out where a connection goes. Answers it if its waiter went away between the lock
+    /// and the delivery.
+    fn deliver(
+        &self,
+        given: Given<C, oneshot::Sender<Delivery<C>>>,
+        watch: &Arc<Watch>,
+    ) -> Option<C> {
+        match given {
+            Given::To { waiter, connection } => {
+                if let Err(Ok(returned)) = waiter.send(Ok(connection)) {
+                    self.lock().not_acquired(&returned);
+                    return Some(returned);
+                }
+            }
+            Given::Idle { look_at, .. } => match look_at {
+                Some(_) => watch.reaper().look(),
+                None => watch.reaper().care(),
+            },
+            Given::Refused { connection, reason } => {
+                self.owner.note(&connection, Note::Closing(reason));
+                drop(connection);
+                self.note_quiet();
+            }
+        }
+        None
+    }
+
+    fn close(&self, slot: KeySlot, connection: C, reason: CloseReason) {
+        let is_shut_down = self.with(|state, effects| {
+            state.closed(slot, reason, effects);
+            state.is_shut_down()
+        });
+        self.owner.note(&connection, Note::Closing(reason));
+        drop(connection);
         if is_shut_down {
             self.note_quiet();
         }
     }
 
-    fn expire(&self, now: Instant) -> Option<Instant> {
-        let mut expired = Vec::new();
-        let next = self.lock().expire(now, &mut expired);
-        drop(expired);
-        next
+    fn expire(&self) -> Option<Instant> {
+        self.with(|state, effects| state.expire(Now::read(), effects))
     }
 
     fn forget_reaper(&self, gone: &Arc<Reaper>) {
@@ -414,9 +493,11 @@ where
     K: Eq + Hash + Clone + Send + 'static,
     C: Connection,
 {
-    /// The drain that it waits for takes too long: the reason for a dial, if one has to start.
-    pub(crate) fn give_up_on_drain(&self) -> Option<OpenReason> {
-        self.pool.0.lock().dial_despite_drains(self.id)
+    /// What it waited for takes too long: a dial starts, if there is room for one.
+    pub(crate) fn dial_after_all(&self) {
+        self.pool
+            .0
+            .with(|state, effects| state.dial_after_all(self.id, effects));
     }
 }
 

@@ -19,6 +19,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::state::Given;
 use super::{Connection, Shared};
 use crate::CloseReason;
 
@@ -67,7 +68,7 @@ impl Reaper {
         &self.handle
     }
 
-    /// Looks at the state again: the pool is gone.
+    /// Looks at the state again: something expires earlier than it thinks, or the pool is gone.
     pub(super) fn look(&self) {
         self.notify.notify_one();
     }
@@ -106,10 +107,13 @@ impl Watch {
         &self.reaper
     }
 
-    /// The connection has become idle at `place`. Called under the pool's lock, as is
+    /// Notes where the connection has gone. Called under the pool's lock, as is
     /// [`missed`](Self::missed): whoever comes second sees what the first has done.
-    pub(super) fn placed(self: &Arc<Self>, place: usize) {
-        self.place.store(place, Ordering::Relaxed);
+    pub(super) fn follow<C, W>(self: &Arc<Self>, given: &Given<C, W>) {
+        let Given::Idle { place, .. } = given else {
+            return;
+        };
+        self.place.store(*place, Ordering::Relaxed);
         if self.is_woken.swap(false, Ordering::AcqRel) {
             self.reaper.wake(Arc::clone(self));
         }
@@ -156,7 +160,7 @@ where
             }
             // Before it looks: what becomes idle from now on is either seen or announced.
             reaper.is_caring.store(false, Ordering::Release);
-            let next = pool.expire(Instant::now());
+            let next = pool.expire();
             if next.is_some() {
                 reaper.is_caring.store(true, Ordering::Release);
             }
@@ -182,11 +186,11 @@ where
     K: Eq + Hash + Clone + Send + 'static,
     C: Connection,
 {
-    let (slot, mut connection, since) = {
+    let mut parked = {
         let mut state = pool.lock();
         watch.is_woken.store(false, Ordering::Release);
         match state.take_idle(watch.place.load(Ordering::Relaxed), watch.id) {
-            Some(taken) => taken,
+            Some(parked) => parked,
             None => {
                 watch.missed();
                 return;
@@ -194,10 +198,20 @@ where
         }
     };
     // Not `watch` itself: a connection that has moved to another runtime has another one.
-    let waker = Waker::from(Arc::clone(connection.watch()));
-    match connection.poll_idle(&mut Context::from_waker(&waker)) {
-        std::task::Poll::Pending => pool.give(slot, connection, since),
-        std::task::Poll::Ready(reason) => pool.close(slot, connection, reason),
+    let waker = Waker::from(Arc::clone(parked.connection.watch()));
+    match parked
+        .connection
+        .poll_idle(&mut Context::from_waker(&waker))
+    {
+        std::task::Poll::Pending => pool.put_back(parked),
+        std::task::Poll::Ready(reason) => {
+            if reason == CloseReason::PeerClosed {
+                let now = Instant::now();
+                pool.lock()
+                    .note_idle_close(parked.slot, parked.idle_for(now), now);
+            }
+            pool.close(parked.slot, parked.connection, reason);
+        }
     }
 }
 
@@ -221,10 +235,11 @@ where
         let Some(pool) = self.pool.upgrade() else {
             return;
         };
-        let orphans = pool.lock().purge(CloseReason::Shutdown, |connection| {
-            Arc::ptr_eq(connection.watch().reaper(), &self.reaper)
+        pool.with(|state, effects| {
+            state.purge(CloseReason::Shutdown, effects, |connection| {
+                Arc::ptr_eq(connection.watch().reaper(), &self.reaper)
+            });
         });
-        drop(orphans);
         pool.forget_reaper(&self.reaper);
     }
 }

@@ -2,6 +2,12 @@
 
 #[cfg(feature = "client")]
 mod client;
+#[cfg(feature = "server")]
+mod server;
 
 #[cfg(feature = "client")]
 pub use client::{ClientTls, ClientTlsBuilder};
+#[cfg(feature = "server")]
+pub(crate) use server::Handshake;
+#[cfg(feature = "server")]
+pub use server::ServerTls;

@@ -15,6 +15,7 @@ use super::support::{
 };
 
 /// A response that is none, and what is said of it. The server closes behind it.
+#[derive(Clone, Copy)]
 struct Bad {
     wire: &'static str,
     error: RemoteError,

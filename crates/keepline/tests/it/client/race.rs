@@ -156,7 +156,7 @@ async fn a_dial_beside_the_queue_takes_no_place_of_the_queue() {
     let gate = Gate::new("further dials");
     let first = answer(ok("x")).expect_head().close();
     let peer = Peer::start_each([first, always(ok("new"))]);
-    let (transport, _) = gated(&gate, &peer, 1);
+    let (transport, _) = gated(&gate, &peer, 2);
     exchange(&transport, get("http://a/")).await.unwrap();
     // Sent on the idle connection, which dies of it; the retry dials, and stops at the gate.
     let retried = ask(&transport);

@@ -237,18 +237,18 @@ pub(super) fn body_failure() -> Error {
     struct Fails;
     impl http_body::Body for Fails {
         type Data = Bytes;
-        type Error = std::io::Error;
+        type Error = io::Error;
         fn poll_frame(
-            self: std::pin::Pin<&mut Self>,
-            _: &mut std::task::Context<'_>,
-        ) -> std::task::Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-            std::task::Poll::Ready(Some(Err(std::io::Error::other("the disk is gone"))))
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+            Poll::Ready(Some(Err(io::Error::other("the disk is gone"))))
         }
     }
     let mut body = std::pin::pin!(Body::new(Fails));
-    let mut nobody = std::task::Context::from_waker(std::task::Waker::noop());
+    let mut nobody = Context::from_waker(std::task::Waker::noop());
     match http_body::Body::poll_frame(body.as_mut(), &mut nobody) {
-        std::task::Poll::Ready(Some(Err(error))) => error,
+        Poll::Ready(Some(Err(error))) => error,
         other => panic!("it fails, not {other:?}"),
     }
 }

@@ -1,0 +1,66 @@
+//! What may be typed: the top level. Each sub-command's own arguments are in its `args`.
+
+use clap::{Parser, Subcommand};
+
+/// HTTP connections that stay: see whether they are reused, and why not.
+#[derive(Debug, Parser)]
+#[command(name = "keepline", bin_name = "keepline", version, propagate_version = true, after_long_help = EXAMPLES)]
+#[command(disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one, on the stack of main"
+)]
+pub(crate) enum Command {
+    Demo(crate::demo::Args),
+    Get(crate::get::Args),
+    Serve(crate::serve::Args),
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  keepline demo                                 what reuse is, and what it saves, in seconds
+  keepline serve &                              a server to try it on
+  keepline get http://127.0.0.1:8080/           one request: the body, like curl
+  keepline get -n 101 http://127.0.0.1:8080/    which connection did each run on, and why?
+
+Exit status: 0 if all was well, 1 if a request failed, 2 for wrong usage.
+Durations are written 500ms, 2s, 1m, 1h; sizes 4096, 64KiB, 1M. NO_COLOR switches colours off.";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definitions_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_of_what_is_not_there_yet_are_refused() {
+        for flag in ["--http2", "--pipeline=4", "-L", "-x=http://p"] {
+            let parsed = Cli::try_parse_from(["keepline", "get", flag, "http://localhost/"]);
+            let error = parsed.expect_err(flag);
+            assert_eq!(
+                error.kind(),
+                clap::error::ErrorKind::UnknownArgument,
+                "{flag}"
+            );
+        }
+    }
+
+    #[test]
+    fn only_what_works_is_offered() {
+        let offered: Vec<_> = Cli::command()
+            .get_subcommands()
+            .map(|command| command.get_name().to_owned())
+            .collect();
+        assert_eq!(offered, ["demo", "get", "serve"]);
+    }
+}

@@ -1,0 +1,139 @@
+//! From what was typed to what is to be done.
+
+use std::io::Read;
+use std::path::Path;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
+use http::{HeaderMap, HeaderValue, Method};
+use keepline::Transport;
+use keepline::net::Stream;
+use keepline::tls::ClientTls;
+use tokio::net::UnixStream;
+
+use super::args::{Args, PoolArgs, RequestArgs, TlsArgs};
+use super::target;
+use crate::failure::Failure;
+use crate::load::{Plan, Wanted};
+
+/// By which part of itself a lifetime is shortened at most.
+const LIFETIME_JITTER: f64 = 0.1;
+
+/// The requests to make.
+pub(crate) fn requests(args: &Args) -> Result<Plan, Failure> {
+    let request = &args.request;
+    let content = request.data.as_deref().map(content).transpose()?;
+    let default = if content.is_some() {
+        Method::POST
+    } else {
+        Method::GET
+    };
+    Ok(Plan {
+        targets: args.urls.iter().map(|url| target::parse(url)).collect(),
+        method: request.method.clone().unwrap_or(default),
+        fields: fields(request),
+        content: content.unwrap_or_default(),
+        requests: args.requests.unwrap_or(args.urls.len() as u64),
+        in_flight: args.in_flight.into(),
+        interval: args.interval,
+        wanted: Wanted {
+            lines: args.answer.read_lines,
+            timeout: Some(request.timeout).filter(|limit| !limit.is_zero()),
+            success: args.answer.fail,
+        },
+    })
+}
+
+fn fields(request: &RequestArgs) -> HeaderMap {
+    const AGENT: &str = concat!("keepline/", env!("CARGO_PKG_VERSION"));
+    let mut fields = HeaderMap::new();
+    fields.insert(USER_AGENT, HeaderValue::from_static(AGENT));
+    fields.insert(ACCEPT, HeaderValue::from_static("*/*"));
+    if request.data.is_some() {
+        // What a form sends, as curl has taught everyone to expect.
+        let form = HeaderValue::from_static("application/x-www-form-urlencoded");
+        fields.insert(CONTENT_TYPE, form);
+    }
+    // What is typed replaces what is assumed, and may be typed more than once.
+    for line in &request.fields {
+        fields.remove(&line.name);
+    }
+    for line in &request.fields {
+        fields.append(line.name.clone(), line.value.clone());
+    }
+    fields
+}
+
+/// What `-d` names.
+fn content(data: &str) -> Result<Bytes, Failure> {
+    match data.strip_prefix('@') {
+        None => Ok(Bytes::copy_from_slice(data.as_bytes())),
+        Some("-") => {
+            let mut content = Vec::new();
+            std::io::stdin()
+                .read_to_end(&mut content)
+                .map_err(|error| Failure::new(format!("standard input: {error}")))?;
+            Ok(content.into())
+        }
+        Some(path) => read(Path::new(path)),
+    }
+}
+
+fn read(path: &Path) -> Result<Bytes, Failure> {
+    match std::fs::read(path) {
+        Ok(content) => Ok(content.into()),
+        Err(error) => Err(Failure::file(path, &error)),
+    }
+}
+
+/// The Transport to make them with.
+pub(crate) fn transport(args: &Args) -> Result<Transport, Failure> {
+    let PoolArgs {
+        drain,
+        drain_time,
+        idle_timeout,
+        max_idle,
+        max_idle_per_host,
+        max_conns_per_host,
+        max_lifetime,
+        max_requests,
+        no_retry,
+        ref unix,
+    } = args.pool;
+    let mut builder = Transport::builder();
+    if let Some(most) = max_conns_per_host {
+        builder = builder.max_connections_per_key(usize::try_from(most).unwrap_or(usize::MAX));
+    }
+    if let Some(path) = unix.clone() {
+        builder = builder.connector(move |_| {
+            let path = path.clone();
+            async move { UnixStream::connect(path).await.map(Stream::from) }
+        });
+    }
+    builder
+        .lifetime(max_lifetime, LIFETIME_JITTER)
+        .max_requests(max_requests)
+        .idle_timeout(Some(idle_timeout))
+        .max_idle(max_idle)
+        .max_idle_per_key(max_idle_per_host.unwrap_or(max_idle))
+        .drain(drain, drain_time)
+        .retry(!no_retry)
+        .tls(tls(&args.tls)?)
+        .build()
+        .map_err(|error| Failure::new(format!("cannot start: {error}")))
+}
+
+fn tls(args: &TlsArgs) -> Result<ClientTls, Failure> {
+    let mut tls = ClientTls::builder();
+    if let Some(path) = &args.cacert {
+        tls = tls.root_pem(&read(path)?);
+    }
+    if args.insecure {
+        tls = tls.danger_skip_verification();
+    }
+    tls.build().map_err(|error| match &args.cacert {
+        Some(path) => Failure::new(format!("{}: {error}", path.display()))
+            .help("--cacert takes certificates in PEM: -----BEGIN CERTIFICATE----- …"),
+        None => Failure::new(format!("TLS cannot be set up: {error}")),
+    })
+}

@@ -1,0 +1,111 @@
+//! `keepline serve`: a server to try clients on.
+
+mod args;
+mod files;
+mod generated;
+mod routes;
+mod stop;
+mod tls;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use keepline::net::{self, BindOptions, Listener};
+use keepline::server::{Server, Workers, service_fn};
+
+pub(crate) use args::Args;
+pub(crate) use tls::SelfSigned;
+
+use self::args::ConnectionArgs;
+use self::files::Files;
+use crate::failure::{Failure, Stop, Verdict};
+use crate::output::Screen;
+use crate::runtime;
+use crate::values::Switch;
+
+/// What the Keep-Alive field tells is so much less than the truth: a client that keeps to it
+/// never sends a request into the close.
+const HINT_MARGIN: Duration = Duration::from_secs(1);
+
+/// Runs the sub-command.
+pub(crate) fn run(args: &Args, screen: &mut Screen) -> Result<Verdict, Stop> {
+    let server = server(args)?;
+    let listeners = listen(args.listen, args.workers.get())?;
+    let address = listeners.first().and_then(Listener::local_addr);
+    let workers = start(&server, listeners, args.root.clone())?;
+    let scheme = if args.tls.is_on() { "https" } else { "http" };
+    screen.line(format_args!(
+        "listening on {scheme}://{}",
+        address.unwrap_or(args.listen)
+    ))?;
+    // Scripts wait for this line.
+    screen.flush()?;
+    runtime::block_on(stop::until_stopped(workers, &server.handle(), screen))?
+}
+
+/// Answers the built-in paths, and the files below `root`, on each of `listeners`.
+pub(crate) fn start(
+    server: &Server,
+    listeners: Vec<Listener>,
+    root: Option<PathBuf>,
+) -> Result<Workers, Failure> {
+    let files = root.map(Files::below).transpose()?;
+    server
+        .spawn_workers(listeners, |_| {
+            let files = files.clone();
+            service_fn(move |request| {
+                let files = files.clone();
+                async move {
+                    match files {
+                        Some(files) => files.answer(request).await,
+                        None => Ok(routes::answer(request).await),
+                    }
+                }
+            })
+        })
+        .map_err(|error| Failure::new(format!("cannot start a thread: {error}")))
+}
+
+fn server(args: &Args) -> Result<Server, Failure> {
+    let ConnectionArgs {
+        idle_timeout,
+        max_requests,
+        max_age,
+        keep_alive_header,
+    } = args.connections.clone();
+    let mut builder = Server::builder()
+        .idle_timeout(Some(idle_timeout))
+        .max_requests(max_requests)
+        // A tenth earlier at most: connections that came together do not go together.
+        .max_age(max_age, max_age.unwrap_or_default() / 10)
+        .keep_alive_header((keep_alive_header == Switch::On).then_some(HINT_MARGIN));
+    if let Some(tls) = args.tls.server_tls()? {
+        builder = builder.tls(tls);
+    }
+    builder
+        .build()
+        .map_err(|error| Failure::new(format!("cannot start: {error}")))
+}
+
+/// Binds a socket for each worker.
+pub(crate) fn listen(address: SocketAddr, workers: usize) -> Result<Vec<Listener>, Failure> {
+    net::bind_workers(address, BindOptions::default(), workers).map_err(|error| {
+        let failure = Failure::new(format!("cannot listen on {address}: {error}"));
+        match error.kind() {
+            std::io::ErrorKind::AddrInUse => failure
+                .fault("another process serves this port")
+                .help(format!(
+                    "'ss -ltnp sport = :{}' names it; --listen takes another, port 0 any that is free",
+                    address.port()
+                )),
+            std::io::ErrorKind::PermissionDenied => {
+                failure.help("ports below 1024 are for the administrator: take a higher one")
+            }
+            std::io::ErrorKind::AddrNotAvailable => {
+                failure.help("this machine has no such address; 127.0.0.1 it always has")
+            }
+            _ => failure,
+        }
+    })
+}

@@ -1,0 +1,82 @@
+//! Why a request failed, told in three lengths: in a row, in a line, in full.
+
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use http::StatusCode;
+use keepline::ErrorKind;
+
+use crate::failure::{Failure, io_cause};
+use crate::human::Time;
+
+/// Why a request failed.
+#[derive(Debug)]
+pub(crate) enum Trouble {
+    /// What was typed is no URL.
+    Url(Failure),
+    /// It could not be sent, or its answer not be received.
+    Request(keepline::Error),
+    /// It took longer than it may.
+    Timeout(Duration),
+    /// Its status is one of failure, and that was to count.
+    Status(StatusCode),
+    /// The body could not be written to where it was to go.
+    Output(io::Error),
+}
+
+impl Trouble {
+    /// A few words.
+    pub(crate) fn short(&self) -> String {
+        match self {
+            Self::Url(_) => "not a URL".to_owned(),
+            Self::Request(error) => short(error),
+            Self::Timeout(_) => "timed out".to_owned(),
+            Self::Status(_) => "counted as failed".to_owned(),
+            Self::Output(_) => "output failed".to_owned(),
+        }
+    }
+
+    /// What failed, whose fault it is and what to do.
+    pub(crate) fn explain(&self, url: &str) -> Failure {
+        match self {
+            Self::Url(failure) => failure.clone(),
+            Self::Request(error) => Failure::request(error, url),
+            Self::Timeout(limit) => {
+                Failure::new(format!("{url}: no whole answer in {}", Time(*limit)))
+                    .fault("the server's, or the network's: it was too slow")
+                    .help("--timeout DUR gives it longer")
+            }
+            Self::Status(status) => Failure::new(format!("{url}: {status}"))
+                .fault("the server's answer, which --fail takes for a failure"),
+            Self::Output(error) => Failure::output(error),
+        }
+    }
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Url(failure) => f.write_str(&failure.what),
+            Self::Request(error) => error.fmt(f),
+            Self::Timeout(limit) => write!(f, "no whole answer in {}", Time(*limit)),
+            Self::Status(status) => write!(f, "{status}, which counts as failed"),
+            Self::Output(error) => write!(f, "cannot write the output: {error}"),
+        }
+    }
+}
+
+fn short(error: &keepline::Error) -> String {
+    match error.kind() {
+        ErrorKind::Resolve => "unknown host".to_owned(),
+        ErrorKind::Connect if io_cause(error) == Some(io::ErrorKind::ConnectionRefused) => {
+            "refused".to_owned()
+        }
+        ErrorKind::Connect => "cannot connect".to_owned(),
+        ErrorKind::Tls => "TLS failed".to_owned(),
+        ErrorKind::Timeout(_) => "timed out".to_owned(),
+        ErrorKind::Protocol(error) => error.to_string(),
+        ErrorKind::Io => "the connection broke".to_owned(),
+        _ => "cannot be sent".to_owned(),
+    }
+}

@@ -1,0 +1,23 @@
+//! The binary, run as people and scripts run it.
+//!
+//! - `reuse`: the two classic programs against our own server;
+//! - `peers`: the same against other people's servers, and other people's clients against ours;
+//! - `failures`: bad input of every kind, and what is said about it;
+//! - `output`: what goes where, and the exit status;
+//! - `serve`: the built-in answers, on the wire;
+//! - `floods`: many connections at once;
+//! - `demo`: what it counts.
+
+mod binary;
+mod demo;
+mod failures;
+mod floods;
+mod output;
+mod peers;
+
+mod reuse;
+mod serve;
+
+// A binary has no API for tests; this file stands alone.
+#[path = "../../src/kernel.rs"]
+mod kernel;

@@ -1,0 +1,149 @@
+//! `keepline serve` on the wire.
+
+use std::net::SocketAddr;
+
+use keepline_testkit::{RawClient, ScratchDir, within};
+use serde_json::Value;
+
+use crate::binary::{Served, run};
+
+async fn connect(server: &Served) -> RawClient<tokio::net::TcpStream> {
+    RawClient::connect(SocketAddr::from(([127, 0, 0, 1], server.port))).await
+}
+
+async fn get_json(url: &str) -> Vec<Value> {
+    run(&["get", url]).await.json()
+}
+
+#[tokio::test]
+async fn a_connection_knows_itself() {
+    let server = Served::start(&[]).await;
+    let mut client = connect(&server).await;
+    for number in 1..=3 {
+        client
+            .send("GET /connection HTTP/1.1\r\nhost: x\r\n\r\n")
+            .await;
+        let head = client.read_head().await;
+        let length = head
+            .lines()
+            .find_map(|line| line.strip_prefix("content-length: "))
+            .and_then(|length| length.parse().ok())
+            .expect("the length is told");
+        let body: Value = serde_json::from_slice(&client.read_exactly(length).await).expect("JSON");
+        assert_eq!((&body["id"], &body["request"]), (&1.into(), &number.into()));
+        assert!(body["age_seconds"].as_f64().is_some_and(|age| age < 10.0));
+    }
+    let other = get_json(&server.url("/connection")).await;
+    assert_eq!(
+        (&other[0]["id"], &other[0]["request"]),
+        (&2.into(), &1.into())
+    );
+}
+
+#[tokio::test]
+async fn what_is_malformed_is_refused() {
+    let server = Served::start(&[]).await;
+    for request in [
+        "GET / HTTP/1.1\r\n\r\n",
+        "GET / HTTP/1.1\r\nhost: x\r\na b: c\r\n\r\n",
+        "POST /echo HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+        "POST /echo HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
+    ] {
+        let mut client = connect(&server).await;
+        client.send(request).await;
+        let head = client.read_head().await;
+        assert!(head.starts_with("HTTP/1.1 400 "), "{request:?}: {head}");
+        assert!(head.contains("connection: close\r\n"), "{head}");
+    }
+}
+
+#[tokio::test]
+async fn an_upload_that_nobody_reads_gets_its_answer() {
+    let server = Served::start(&[]).await;
+    let scratch = ScratchDir::new("upload");
+    let upload = scratch.write("upload", vec![b'x'; 17 << 20]);
+    let data = format!("@{}", upload.display());
+    for (path, status) in [("/status/403", 403), ("/echo", 413)] {
+        let url = server.url(path);
+        let ran = run(&["get", "--json", "-d", &data, &url]).await;
+        assert_eq!(ran.json()[0]["status"], status, "{ran:?}");
+    }
+}
+
+#[tokio::test]
+async fn files_come_from_the_root() {
+    let scratch = ScratchDir::new("root");
+    scratch.write("index.html", "<p>here");
+    let root = scratch.path().to_str().expect("it is ASCII");
+    let server = Served::start(&["--root", root]).await;
+    assert_eq!(run(&["get", &server.url("/")]).await.stdout, "<p>here");
+    assert_eq!(run(&["get", &server.url("/bytes/2")]).await.stdout, "..");
+    let ran = run(&["get", "-v", "-X", "HEAD", &server.url("/index.html")]).await;
+    assert!(
+        ran.stderr.contains("< content-type: text/html\n"),
+        "{ran:?}"
+    );
+    assert!(ran.stderr.contains("< last-modified: "), "{ran:?}");
+    let ran = run(&["serve", "--root", "/no/such/dir"]).await;
+    assert_eq!(ran.code(), 1);
+    assert!(ran.stderr.contains("/no/such/dir: No such file"), "{ran:?}");
+}
+
+#[tokio::test]
+async fn clients_are_told_how_long_they_may_be_idle_if_wanted() {
+    let told = Served::start(&["--keep-alive-header", "on", "--idle-timeout", "10s"]).await;
+    let ran = run(&["get", "-v", &told.url("/")]).await;
+    assert!(ran.stderr.contains("< keep-alive: timeout=9\n"), "{ran:?}");
+    let untold = Served::start(&[]).await;
+    let ran = run(&["get", "-v", &untold.url("/")]).await;
+    assert!(!ran.stderr.contains("keep-alive"), "{ran:?}");
+}
+
+#[tokio::test]
+async fn workers_share_the_port() {
+    let server = Served::start(&["--workers", "3"]).await;
+    let ran = run(&["get", "--json", "-n", "60", "-c", "12", &server.url("/")]).await;
+    assert_eq!(ran.summary()["ok"], 60);
+}
+
+#[tokio::test]
+async fn a_signal_lets_requests_finish() {
+    for signal in ["TERM", "INT"] {
+        let mut server = Served::start(&[]).await;
+        let mut busy = connect(&server).await;
+        let mut idle = connect(&server).await;
+        idle.send("GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        idle.read_head().await;
+        busy.send("GET /delay/500 HTTP/1.1\r\nhost: x\r\n\r\n")
+            .await;
+        // One that is asked later has been answered: so the request above has been read.
+        run(&["get", &server.url("/")]).await;
+        server.process.signal(signal);
+        let head = busy.read_head().await;
+        assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+        assert!(head.contains("connection: close\r\n"), "{head}");
+        within("the idle connection to close", idle.read_to_end()).await;
+        busy.close();
+        assert_eq!(server.process.exited().await.code(), Some(0));
+    }
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_at_once() {
+    let mut server = Served::start(&[]).await;
+    let mut busy = connect(&server).await;
+    busy.send("GET /delay/600000 HTTP/1.1\r\nhost: x\r\n\r\n")
+        .await;
+    run(&["get", &server.url("/")]).await;
+    server.process.signal("TERM");
+    keepline_testkit::until("the note", || {
+        server
+            .process
+            .output()
+            .contains("shutting down")
+            .then_some(())
+    })
+    .await;
+    server.process.signal("TERM");
+    assert_eq!(server.process.exited().await.code(), Some(1));
+}

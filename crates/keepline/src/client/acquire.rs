@@ -1,0 +1,112 @@
+//! From a key to a connection in hand.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout};
+
+use super::event::Event;
+use super::key::Key;
+use super::lease::{Lease, Pooled};
+use super::{Shared, dial};
+use crate::error::{Error, Phase};
+use crate::pool::{Acquired, Demand, NoDelivery, Supply, Waiter};
+
+/// A connection for `key`: an idle one that is alive, else the first that comes back or is opened.
+/// `is_replayable`: the request can be sent again if the connection turns out dead.
+pub(super) async fn acquire(
+    shared: &Arc<Shared>,
+    key: &Key,
+    is_replayable: bool,
+) -> Result<Lease, Error> {
+    let asked_at = Instant::now();
+    shared.events.tell(|| Event::Wanted {
+        origin: key.to_string().into(),
+    });
+    loop {
+        // Each turn takes a dead connection out of the pool, so there are at most as many.
+        let (slot, connection, idle_for) = match shared.pool.checkout(key)? {
+            Acquired::Idle {
+                slot,
+                connection,
+                idle_for,
+            } => (slot, connection, Some(idle_for)),
+            Acquired::Dial { slot, reason } => {
+                let connection = dial::own(shared, key, slot, reason).await?;
+                return Ok(Lease::new(connection, slot, Arc::clone(shared), asked_at).told(None));
+            }
+            Acquired::Wait(waiter) => {
+                let slot = waiter.slot;
+                match wait_in_time(shared, key, waiter).await {
+                    Ok(connection) => (slot, connection, None),
+                    Err(NoDelivery::AskAgain) => continue,
+                    Err(NoDelivery::Failed(error)) => return Err(error),
+                }
+            }
+        };
+        let mut lease = Lease::new(connection, slot, Arc::clone(shared), asked_at);
+        lease.was_pooled = idle_for.is_some();
+        let idle_for = idle_for.filter(|_| lease.is_reused());
+        match lease.revive(idle_for.unwrap_or_default(), is_replayable) {
+            Ok(()) => return Ok(lease.told(idle_for)),
+            // A server that opens connections only to close them: dialling again would not end.
+            Err(reason) if lease.is_fresh() => return Err(lease.dead_on_arrival(reason)),
+            Err(reason) => lease.close_unused(reason),
+        }
+    }
+}
+
+/// A newly dialled connection for `key`, whatever the pool has; where a limit leaves no room for
+/// one, whatever comes.
+pub(super) async fn acquire_new(shared: &Arc<Shared>, key: &Key) -> Result<Lease, Error> {
+    let asked_at = Instant::now();
+    match shared.pool.start_own_dial(key)? {
+        Some((slot, reason)) => {
+            let connection = dial::own(shared, key, slot, reason).await?;
+            Ok(Lease::new(connection, slot, Arc::clone(shared), asked_at).told(None))
+        }
+        None => acquire(shared, key, false).await,
+    }
+}
+
+async fn wait_in_time(
+    shared: &Arc<Shared>,
+    key: &Key,
+    waiter: Waiter<Key, Box<Pooled>>,
+) -> Result<Box<Pooled>, NoDelivery> {
+    match shared.settings.acquire_timeout {
+        None => wait(shared, key, waiter).await,
+        Some(time) => timeout(time, wait(shared, key, waiter))
+            .await
+            .unwrap_or_else(|_| Err(NoDelivery::Failed(Error::timeout(Phase::Acquire)))),
+    }
+}
+
+/// Waits for a connection, and sees to it that one comes.
+async fn wait(
+    shared: &Arc<Shared>,
+    key: &Key,
+    mut waiter: Waiter<Key, Box<Pooled>>,
+) -> Result<Box<Pooled>, NoDelivery> {
+    let patience = match waiter.supply {
+        Supply::Dial(reason) => {
+            let demand = Demand {
+                key: key.clone(),
+                slot: waiter.slot,
+                reason,
+            };
+            dial::spawn(Arc::clone(shared), demand, Some(waiter.id), None);
+            Duration::MAX
+        }
+        Supply::Limited => Duration::MAX,
+        Supply::Draining => shared.settings.drain.time,
+        Supply::Returning(time) => time,
+    };
+    if patience < Duration::MAX {
+        if let Ok(delivered) = timeout(patience, &mut waiter).await {
+            return delivered;
+        }
+        waiter.dial_after_all();
+    }
+    waiter.await
+}

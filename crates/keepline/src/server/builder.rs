@@ -1,0 +1,213 @@
+//! The settings of a server, one method each: unit, default and where the default comes from.
+//!
+//! Where a time limit is an `Option`, `None` is no limit.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use keepline_proto::Config;
+
+use super::Server;
+use super::settings::{InvalidSetting, Settings};
+use super::state::StateChange;
+#[cfg(feature = "tls")]
+use crate::tls::ServerTls;
+
+/// Builds a [`Server`]; made by [`Server::builder`].
+#[derive(Default)]
+#[must_use]
+pub struct ServerBuilder(Settings);
+
+/// Time limits.
+impl ServerBuilder {
+    /// How long a TLS handshake may take. Default 10 s, as Go's Transport allows the other side
+    /// of it (Go's server: the smallest of its other limits, else none).
+    pub const fn handshake_timeout(mut self, limit: Option<Duration>) -> Self {
+        self.0.handshake_timeout = limit;
+        self
+    }
+
+    /// How long a request head may take from its first byte to its end, however it dribbles in;
+    /// then 408 and close. Also how long a new connection may say nothing; then it is closed
+    /// without a word. Default 10 s (Go none, nginx 60 s, hyper 30 s).
+    pub const fn head_timeout(mut self, limit: Option<Duration>) -> Self {
+        self.0.head_timeout = limit;
+        self
+    }
+
+    /// How long a request body that is being read may make no progress. Default 30 s (nginx 60 s,
+    /// Go an absolute limit, none by default).
+    pub const fn body_timeout(mut self, limit: Option<Duration>) -> Self {
+        self.0.body_timeout = limit;
+        self
+    }
+
+    /// How long a response that is being sent may make no progress. Default 30 s (nginx 60 s, Go
+    /// an absolute limit, none by default).
+    pub const fn write_timeout(mut self, limit: Option<Duration>) -> Self {
+        self.0.write_timeout = limit;
+        self
+    }
+
+    /// How long a connection may be idle between requests; then it is closed without a word.
+    /// Default 75 s, as nginx: longer than the 60 s after which most balancers and clients give
+    /// an idle connection up themselves, which is what avoids failed requests.
+    pub const fn idle_timeout(mut self, limit: Option<Duration>) -> Self {
+        self.0.idle_timeout = limit;
+        self
+    }
+
+    /// How long a graceful shutdown ([`Handle::shutdown`](super::Handle::shutdown)) waits for
+    /// requests in progress before it drops them. Default `None`, as Go and nginx.
+    pub const fn shutdown_timeout(mut self, limit: Option<Duration>) -> Self {
+        self.0.shutdown_timeout = limit;
+        self
+    }
+}
+
+/// How long a connection lives, and what its clients are told.
+impl ServerBuilder {
+    /// Requests that a connection carries; the last answer says close. Default unlimited, as Go
+    /// (nginx 1000): where connections are not balanced by closing them, a limit only costs.
+    pub const fn max_requests(mut self, limit: Option<u64>) -> Self {
+        self.0.max_requests = limit;
+        self
+    }
+
+    /// The age after which the next answer says close, and by how much it may come earlier: each
+    /// connection draws its own, so that connections opened together do not end together.
+    /// Default unlimited, as Go (nginx one hour).
+    pub const fn max_age(mut self, limit: Option<Duration>, jitter: Duration) -> Self {
+        self.0.max_age = limit;
+        self.0.age_jitter = jitter;
+        self
+    }
+
+    /// Tells clients `Keep-Alive: timeout=N` with every answer that keeps the connection: the
+    /// idle timeout less `margin`, in whole seconds rounded down, so that a client that keeps to
+    /// it never meets the timer. Default `None`: not told, as Go.
+    pub const fn keep_alive_header(mut self, margin: Option<Duration>) -> Self {
+        self.0.keep_alive_margin = margin;
+        self
+    }
+
+    /// Adds `Date` to answers that have none; it is formatted once a second. Default true
+    /// (RFC 9110 §6.6.1: an origin server with a clock must).
+    pub const fn date(mut self, adds: bool) -> Self {
+        self.0.date = adds;
+        self
+    }
+}
+
+/// Request bodies that nobody reads, and closing.
+impl ServerBuilder {
+    /// How much of a request body that was not read is drained after the answer, to keep the
+    /// connection, and how long that may take. Default 256 KiB, as Go, and 5 s (Go no limit, nginx
+    /// `lingering_timeout`, 5 s for each piece): the answer is out, so only a connection waits.
+    pub const fn drain(mut self, bytes: u64, time: Duration) -> Self {
+        self.0.drain_bytes = bytes;
+        self.0.drain_time = time;
+        self
+    }
+
+    /// Lingering close: after an answer that closes while the client may still be sending, our
+    /// direction is closed and what comes is thrown away until the client closes too, says
+    /// nothing for `timeout`, or `time` has passed in all. Closing at once would reset the
+    /// connection and destroy the answer (RFC 9112 §9.6). Default 5 s and 30 s, as nginx (Go
+    /// 500 ms, without reading).
+    pub const fn linger(mut self, timeout: Duration, time: Duration) -> Self {
+        self.0.linger_timeout = timeout;
+        self.0.linger_time = time;
+        self
+    }
+
+    /// Drops the handler's future also when the client only closes its own direction. Default
+    /// false: such a client still gets its answer. A reset always cancels.
+    pub const fn cancel_on_half_close(mut self, cancels: bool) -> Self {
+        self.0.cancel_on_half_close = cancels;
+        self
+    }
+}
+
+/// Requests.
+impl ServerBuilder {
+    /// Limits on heads and chunk framing, and what is read tolerantly. Default
+    /// [`Config::default`].
+    pub fn protocol(mut self, config: Config) -> Self {
+        self.0.protocol = Arc::new(config);
+        self
+    }
+
+    /// The library answers `OPTIONS *` with 200. Default true, as Go.
+    pub const fn answer_options_asterisk(mut self, answers: bool) -> Self {
+        self.0.answer_options_asterisk = answers;
+        self
+    }
+
+    /// Requests of [`Server::serve`] carry a [`RequestInfo`](super::RequestInfo) among their
+    /// extensions. Default true; without it a request costs three allocations less.
+    pub const fn request_info(mut self, carries: bool) -> Self {
+        self.0.request_info = carries;
+        self
+    }
+
+    /// Is told of each change of a connection's state, on the connection's own task: it must not
+    /// block.
+    pub fn on_state(mut self, hook: impl Fn(StateChange) + Send + Sync + 'static) -> Self {
+        self.0.state_hook = Some(Arc::new(hook));
+        self
+    }
+
+    /// Speaks TLS on every connection.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, tls: ServerTls) -> Self {
+        self.0.tls = Some(tls);
+        self
+    }
+
+    /// The server.
+    ///
+    /// # Errors
+    /// A setting cannot work.
+    pub fn build(self) -> Result<Server, InvalidSetting> {
+        Ok(Server::new(self.0.validated()?))
+    }
+}
+
+impl fmt::Debug for ServerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_that_cannot_work_are_refused_by_name() {
+        let second = Duration::from_secs(1);
+        let builder = Server::builder;
+        for (builder, setting) in [
+            (builder().head_timeout(Some(Duration::ZERO)), "head_timeout"),
+            (builder().idle_timeout(Some(Duration::ZERO)), "idle_timeout"),
+            (builder().max_requests(Some(0)), "max_requests"),
+            (builder().max_age(Some(second), second), "max_age"),
+            (builder().linger(second * 2, second), "linger"),
+            (
+                builder().idle_timeout(None).keep_alive_header(Some(second)),
+                "keep_alive_header",
+            ),
+            (
+                builder()
+                    .idle_timeout(Some(second))
+                    .keep_alive_header(Some(second)),
+                "keep_alive_header",
+            ),
+        ] {
+            assert_eq!(builder.build().unwrap_err().setting, setting);
+        }
+        assert!(builder().build().is_ok());
+    }
+}

@@ -1,0 +1,239 @@
+//! A busy period of a connection: requests one after the other, until there is nothing more.
+//!
+//! Pipelined requests are answered strictly in order: the next head is looked at only when the
+//! response before it is complete. Every way in which an exchange can go wrong ends here, with an
+//! answer if one is still possible, and with a reason.
+
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::task::Poll;
+
+use bytes::BytesMut;
+use http::{Method, StatusCode};
+use keepline_proto::{Expectation, RequestHead};
+
+use super::after::{After, AtEnd, after_exchange};
+use super::exchange::{Exchange, Handler};
+use super::linger::drain;
+use super::receive::{Lost, Next};
+use super::rest::rest;
+use super::wire::{Core, Wire, reason_of};
+use crate::CloseReason;
+use crate::error::{Error, ErrorKind, Phase};
+use crate::net::Stream;
+
+/// How a busy period ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rest {
+    /// The connection waits for a further request.
+    Idle,
+    /// Everything has been written; lingering close.
+    Linger(CloseReason),
+    /// The connection is closed at once.
+    Close(CloseReason),
+    /// The same, without a word that the client could take for an orderly end.
+    Abort(CloseReason),
+}
+
+/// How a handler ended.
+enum Handled {
+    Returned(Result<(), Error>),
+    Panicked,
+}
+
+/// Answers requests until none is here.
+pub(super) async fn serve_requests<H: Handler>(
+    core: Core,
+    stream: Stream,
+    input: BytesMut,
+    handler: &mut H,
+) -> (Rest, Core, Stream) {
+    let mut wire = Wire::new(core, stream, input);
+    let end = loop {
+        let outcome = match poll_fn(|cx| wire.poll_next(cx)).await {
+            Ok(Next::Head(head)) => exchange(&mut wire, head, handler).await,
+            Ok(Next::Idle) => rest(&mut wire).await,
+            Ok(Next::Closed) => Err(Rest::Close(CloseReason::PeerClosed)),
+            Err(error) => refuse(&mut wire, &error).await,
+        };
+        if let Err(end) = outcome {
+            break end;
+        }
+        if wire.driver.buffered() > 0 {
+            // A long pipeline lets other connections have their turn. (Where nothing is here, the
+            // next read sees to that.)
+            tokio::task::coop::consume_budget().await;
+        }
+    };
+    let (core, stream) = wire.into_parts();
+    (end, core, stream)
+}
+
+/// One exchange. `Ok`: the next request may come.
+async fn exchange<H: Handler>(
+    wire: &mut Wire,
+    head: RequestHead,
+    handler: &mut H,
+) -> Result<(), Rest> {
+    let own_answer = own_answer(wire, &head);
+    let mut exchange = Exchange::new(wire, head);
+    let handled = match own_answer {
+        Some(answer) => Handled::Returned(answer.send(exchange.wire)),
+        None => run(handler, &mut exchange).await,
+    };
+    let fields = exchange.into_fields();
+    wire.driver.proto.reclaim(fields);
+    if wire.is_handed_over {
+        return Err(Rest::Abort(CloseReason::Upgraded));
+    }
+    let problem = match handled {
+        Handled::Returned(Ok(())) if wire.is_response_complete() => return settle(wire).await,
+        Handled::Returned(Ok(())) => "the handler gave no complete answer",
+        Handled::Panicked => "the handler panicked",
+        Handled::Returned(Err(error)) => {
+            tracing::debug!(%error, "an exchange failed");
+            ""
+        }
+    };
+    if !problem.is_empty() {
+        tracing::error!(problem);
+    }
+    fail(wire).await
+}
+
+/// Polls the handler. A panic ends its exchange and connection, nothing else.
+async fn run<H: Handler>(handler: &mut H, exchange: &mut Exchange<'_>) -> Handled {
+    let mut handling = pin!(async { handler.handle(exchange).await });
+    poll_fn(|cx| {
+        // The future is dropped after a panic, and the exchange only used to answer and close.
+        match catch_unwind(AssertUnwindSafe(|| handling.as_mut().poll(cx))) {
+            Ok(polled) => polled.map(Handled::Returned),
+            Err(_) => Poll::Ready(Handled::Panicked),
+        }
+    })
+    .await
+}
+
+/// What the library answers by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum OwnAnswer {
+    /// 200 without content, to `OPTIONS *`.
+    Options,
+    /// 417.
+    ExpectationFailed,
+}
+
+fn own_answer(wire: &Wire, head: &RequestHead) -> Option<OwnAnswer> {
+    // "A server that receives an Expect field value containing a member other than 100-continue
+    // MAY respond with a 417 (Expectation Failed) status code" (RFC 9110 §10.1.1)
+    if head.fields().facts().expect == Expectation::Other {
+        return Some(OwnAnswer::ExpectationFailed);
+    }
+    let is_asterisk = *head.method() == Method::OPTIONS && head.target() == b"*";
+    let answers = wire.core.hub().settings.answer_options_asterisk;
+    (is_asterisk && answers).then_some(OwnAnswer::Options)
+}
+
+impl OwnAnswer {
+    fn send(self, wire: &mut Wire) -> Result<(), Error> {
+        wire.abandoned = true;
+        match self {
+            Self::Options => {
+                let empty = keepline_proto::BodyLength::Known(0);
+                wire.append_head(StatusCode::OK, [], empty)?;
+                wire.append_end(None)
+            }
+            Self::ExpectationFailed => {
+                wire.close_after(CloseReason::LocalAskedClose);
+                let problem = "only 100-continue can be expected";
+                wire.append_answer(StatusCode::EXPECTATION_FAILED, problem)
+            }
+        }
+    }
+}
+
+/// The response is complete.
+async fn settle(wire: &mut Wire) -> Result<(), Rest> {
+    wire.abandoned = true;
+    loop {
+        let after = after_exchange(AtEnd {
+            closing: wire.closing(),
+            unread: wire.unread(),
+            awaits_continue: wire.awaits_continue(),
+            is_eof: wire.driver.is_eof(),
+            has_input: wire.driver.buffered() > 0,
+            drain_bytes: wire.core.hub().settings.drain_bytes,
+        });
+        let (rest, reason) = match after {
+            After::KeepAlive => {
+                // Whatever was waited for; the next head has a time of its own.
+                wire.core.deadline.clear();
+                // Both messages are complete and nobody has said close: the core cannot refuse.
+                let next = wire.driver.proto.next_exchange();
+                return next.map_err(|_| Rest::Close(CloseReason::LocalAskedClose));
+            }
+            After::Drain => {
+                if let Err(reason) = drain(wire).await {
+                    wire.close_after(reason);
+                }
+                continue;
+            }
+            After::Linger(reason) => (Rest::Linger(reason), reason),
+            After::Close(reason) => (Rest::Close(reason), reason),
+        };
+        wire.close_after(reason);
+        return Err(match flush(wire).await {
+            Ok(()) => rest,
+            Err(error) => Rest::Close(reason_of(&error)),
+        });
+    }
+}
+
+async fn flush(wire: &mut Wire) -> Result<(), Error> {
+    poll_fn(|cx| wire.poll_flush_discarding(cx)).await
+}
+
+/// The handler failed: a status if nothing was sent, else a response that is cut short so that
+/// the client can tell.
+async fn fail(wire: &mut Wire) -> Result<(), Rest> {
+    wire.abandoned = true;
+    wire.close_after(CloseReason::LocalAskedClose);
+    let reason = wire.closing().unwrap_or(CloseReason::LocalAskedClose);
+    if wire.lost() == Some(Lost::Gone) {
+        return Err(Rest::Close(reason));
+    }
+    if !wire.is_head_sent() {
+        let (status, text) = match wire.lost() {
+            Some(Lost::Told(status)) => (status, "the request body could not be read"),
+            Some(Lost::Gone) | None => (StatusCode::INTERNAL_SERVER_ERROR, "the request failed"),
+        };
+        return match wire.append_answer(status, text) {
+            Ok(()) => settle(wire).await,
+            Err(_) => Err(Rest::Close(reason)),
+        };
+    }
+    // What was queued is true as far as it goes.
+    if flush(wire).await.is_ok() && wire.driver.proto.is_sending_until_close() {
+        wire.driver.stream.reset_on_close();
+    }
+    Err(Rest::Abort(reason))
+}
+
+/// What came is no request: tells the client if it can be told, and closes.
+async fn refuse(wire: &mut Wire, error: &Error) -> Result<(), Rest> {
+    let reason = reason_of(error);
+    let (status, text) = match error.kind() {
+        ErrorKind::Protocol(error) => (error.status_hint(), error.to_string()),
+        ErrorKind::Timeout(Phase::Head) => {
+            let text = "the head of the request took too long".to_owned();
+            (StatusCode::REQUEST_TIMEOUT, text)
+        }
+        _ => return Err(Rest::Close(reason)),
+    };
+    wire.close_after(reason);
+    match wire.append_answer(status, &text) {
+        Ok(()) => settle(wire).await,
+        Err(_) => Err(Rest::Close(reason)),
+    }
+}

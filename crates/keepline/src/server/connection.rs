@@ -1,0 +1,182 @@
+//! The life of one connection, in one task: wait, be busy, wait again, end.
+//!
+//! Between requests the task holds a stream, a deadline and a few numbers ([`Core`]). Everything
+//! that an exchange needs lives in one box ([`serve_requests`]) from the first byte of a request
+//! until the connection has been at rest for a moment. That is why an idle connection is small.
+//!
+//! Invariant: bytes that have been read are never lost between the two: input that is part of a
+//! request keeps the connection busy.
+
+use std::future::{Future, poll_fn};
+use std::hash::{BuildHasher, RandomState};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use tokio::time::Instant;
+
+use super::busy::{Rest, serve_requests};
+use super::exchange::Handler;
+use super::linger::linger;
+use super::registry::{Hub, Phase, Registration};
+use super::rest::poll_first;
+use super::settings::Settings;
+use super::state::ConnectionState;
+use super::wire::Core;
+use crate::CloseReason;
+use crate::deadline::Deadline;
+use crate::net::Stream;
+
+/// Serves one connection to its end.
+pub(super) fn serve_connection<H: Handler>(
+    registration: Registration,
+    mut stream: Stream,
+    mut handler: H,
+) -> impl Future<Output = CloseReason> + Send + use<H> {
+    let hub = Arc::clone(&registration.shard.hub);
+    let opened = Instant::now();
+    let mut core = Core {
+        expires: expiry(&hub.settings, registration.id, opened),
+        registration,
+        deadline: Deadline::default(),
+        opened,
+        requests: 0,
+        rests_until: None,
+    };
+    core.wait_for_first(&hub.settings);
+    // What the block captures it uses in place: moved into variables of the block, each would
+    // take room twice in every idle task.
+    async move {
+        poll_fn(|cx| {
+            core.registration.watch(cx);
+            Poll::Ready(())
+        })
+        .await;
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &hub.settings.tls {
+            let shaken = Box::pin(super::handshake::shake_hands(tls, stream, &hub.settings));
+            match unless_aborted(&hub, shaken).await {
+                Some(Ok(tls)) => stream = tls,
+                Some(Err(reason)) => return finish(core, Stream::gone(), reason),
+                None => return CloseReason::Shutdown,
+            }
+            core.wait_for_first(&hub.settings);
+        }
+        let reason = loop {
+            let input = match poll_fn(|cx| poll_first(&mut core, &mut stream, cx)).await {
+                Ok(input) => input,
+                Err(reason) => break reason,
+            };
+            core.registration.change(ConnectionState::Active);
+            let busy = Box::pin(serve_requests(core, stream, input, &mut handler));
+            let Some((rest, idle_core, idle_stream)) = unless_aborted(&hub, busy).await else {
+                return CloseReason::Shutdown;
+            };
+            (core, stream) = (idle_core, idle_stream);
+            match rest {
+                Rest::Idle => core.deadline.set_at(core.rests_until),
+                Rest::Close(reason) => break reason,
+                Rest::Abort(reason) => return finish(core, stream, reason),
+                Rest::Linger(reason) => {
+                    let linger = linger(&mut stream, &mut core.deadline, &hub.settings);
+                    unless_aborted(&hub, Box::pin(linger)).await;
+                    return finish(core, stream, reason);
+                }
+            }
+        };
+        // Without waiting: close_notify where TLS is spoken. A plain socket is only dropped.
+        if stream.is_tls() || stream.tcp().is_none() {
+            poll_fn(|cx| {
+                let _ = stream.poll_shutdown(cx);
+                Poll::Ready(())
+            })
+            .await;
+        }
+        finish(core, stream, reason)
+    }
+}
+
+/// The connection is over: from here on it is counted as closed.
+fn finish(mut core: Core, stream: Stream, reason: CloseReason) -> CloseReason {
+    drop(stream);
+    core.registration.end(reason);
+    reason
+}
+
+/// Polls `future` until the server drops what is left. The phase is looked at first: whoever sets
+/// it wakes all tasks.
+async fn unless_aborted<F: Future + Unpin>(hub: &Hub, mut future: F) -> Option<F::Output> {
+    poll_fn(|cx| {
+        if hub.phase() == Phase::Aborting {
+            return Poll::Ready(None);
+        }
+        Pin::new(&mut future).poll(cx).map(Some)
+    })
+    .await
+}
+
+/// When a connection reaches its age: the limit less a part of the jitter that is its own.
+fn expiry(settings: &Settings, id: u64, opened: Instant) -> Option<Instant> {
+    let age = settings.max_age?;
+    // A hash with a key of this process stands in for a random number; nothing secret is at stake.
+    let draw = RandomState::new().hash_one(id) >> 32;
+    let earlier = settings
+        .age_jitter
+        .mul_f64(draw as f64 / f64::from(u32::MAX));
+    opened.checked_add(age.saturating_sub(earlier))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Answers nothing; as large as a service behind an `Arc`.
+    #[derive(Clone)]
+    struct Silent(#[expect(dead_code, reason = "it stands for what a handler holds")] Arc<()>);
+
+    impl Handler for Silent {
+        async fn handle(&mut self, _: &mut super::super::Exchange<'_>) -> Result<(), crate::Error> {
+            // Whatever a handler needs lives in the box of a busy connection.
+            let held = [0_u8; 10_000];
+            tokio::task::yield_now().await;
+            assert_eq!(held.len(), 10_000);
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn an_idle_connection_is_small() {
+        let hub = Arc::new(Hub::new(Settings::default()));
+        let registration = Arc::new(super::super::registry::Shard::new(hub));
+        let registration = registration.open(crate::net::PeerAddr::Unknown);
+        let silent = Silent(Arc::new(()));
+        let future = serve_connection(registration, Stream::gone(), silent);
+        assert!(size_of_val(&future) <= 320, "{}", size_of_val(&future));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_connection_draws_its_own_age() {
+        let (age, jitter) = (Duration::from_secs(60), Duration::from_secs(20));
+        let settings = Settings {
+            max_age: Some(age),
+            age_jitter: jitter,
+            ..Settings::default()
+        };
+        let opened = Instant::now();
+        let ages: Vec<_> = (0..100)
+            .filter_map(|id| expiry(&settings, id, opened))
+            .map(|at| at - opened)
+            .collect();
+        assert_eq!(ages.len(), 100);
+        assert!(ages.iter().all(|&own| own <= age && own >= age - jitter));
+        let spread = ages
+            .iter()
+            .max()
+            .unwrap()
+            .abs_diff(*ages.iter().min().unwrap());
+        assert!(spread > jitter / 2, "{spread:?}");
+        assert_eq!(expiry(&Settings::default(), 1, opened), None);
+    }
+}

@@ -1,0 +1,50 @@
+//! What a request knows of the connection that it came on.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::net::PeerAddr;
+
+/// The connection that a request came on: among the extensions of each request of
+/// [`Server::serve`](super::Server::serve), and [`Exchange::info`](super::Exchange::info).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequestInfo {
+    pub(super) connection: u64,
+    pub(super) number: u64,
+    pub(super) opened: Instant,
+    pub(super) peer: PeerAddr,
+    pub(super) tls: bool,
+}
+
+impl RequestInfo {
+    /// Number of the connection, from 1, in the order in which the server accepted them.
+    #[must_use]
+    pub const fn connection(&self) -> u64 {
+        self.connection
+    }
+
+    /// Number of the request on its connection, from 1.
+    #[must_use]
+    pub const fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Time since the connection was accepted.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        self.opened.elapsed()
+    }
+
+    /// The other end.
+    #[must_use]
+    pub const fn peer(&self) -> PeerAddr {
+        self.peer
+    }
+
+    /// It came over TLS.
+    #[must_use]
+    pub const fn is_tls(&self) -> bool {
+        self.tls
+    }
+}

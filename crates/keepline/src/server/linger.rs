@@ -1,0 +1,91 @@
+//! Throwing away what nobody wants, so that an answer arrives or a connection is saved.
+//!
+//! Two ways, both bounded in time: *draining* reads the rest of a request body after its answer,
+//! to keep the connection; *lingering close* closes our direction and reads until the client has
+//! closed its own, since closing both with bytes unread resets the connection, and a reset
+//! destroys what the client has not read yet (RFC 9112 §9.6).
+
+use std::future::poll_fn;
+use std::task::Poll;
+
+use bytes::BytesMut;
+use tokio::time::Instant;
+
+use super::settings::Settings;
+use super::wire::{Wire, reason_of};
+use crate::CloseReason;
+use crate::deadline::Deadline;
+use crate::net::Stream;
+
+/// Reads of a lingering close: most of what comes is the rest of an upload.
+const DISCARDED_AT_ONCE: usize = 64 * 1024;
+
+/// Reads the rest of the request body.
+///
+/// # Errors
+/// Why the connection has to be given up.
+pub(super) async fn drain(wire: &mut Wire) -> Result<(), CloseReason> {
+    let settings = &wire.core.hub().settings;
+    let (mut left, time) = (settings.drain_bytes, settings.drain_time);
+    wire.core.deadline.set(Some(time));
+    poll_fn(|cx| {
+        if let Poll::Ready(Err(error)) = wire.poll_flush(cx) {
+            return Poll::Ready(Err(reason_of(&error)));
+        }
+        loop {
+            match wire.piece_here() {
+                Poll::Ready(Ok(None)) => return Poll::Ready(Ok(())),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(reason_of(&error))),
+                Poll::Ready(Ok(Some(piece))) => match left.checked_sub(piece.len() as u64) {
+                    Some(less) => left = less,
+                    None => return Poll::Ready(Err(CloseReason::NotDrained)),
+                },
+                Poll::Pending => match wire.driver.poll_fill(cx) {
+                    Poll::Ready(Ok(1..)) => {}
+                    Poll::Ready(Ok(0)) => return Poll::Ready(Err(CloseReason::PeerClosed)),
+                    Poll::Ready(Err(_)) => return Poll::Ready(Err(CloseReason::IoError)),
+                    Poll::Pending => break,
+                },
+            }
+        }
+        wire.core
+            .deadline
+            .poll(cx)
+            .map(|()| Err(CloseReason::NotDrained))
+    })
+    .await
+}
+
+/// Closes our direction and reads until the client closes its own, or a limit.
+pub(super) async fn linger(stream: &mut Stream, deadline: &mut Deadline, settings: &Settings) {
+    let end = Instant::now() + settings.linger_time;
+    deadline.set(Some(settings.linger_timeout));
+    let mut is_shut = false;
+    poll_fn(|cx| {
+        if !is_shut {
+            match stream.poll_shutdown(cx) {
+                Poll::Ready(Ok(())) => is_shut = true,
+                Poll::Ready(Err(_)) => return Poll::Ready(()),
+                Poll::Pending => return deadline.poll(cx),
+            }
+        }
+        let mut discarded = BytesMut::new();
+        loop {
+            discarded.clear();
+            discarded.reserve(DISCARDED_AT_ONCE);
+            match stream.poll_read(cx, &mut discarded) {
+                Poll::Ready(Ok(1..)) => {
+                    let now = Instant::now();
+                    // A client that always has more never lets the timer have its turn.
+                    if now >= end {
+                        return Poll::Ready(());
+                    }
+                    deadline.set_at(Some(end.min(now + settings.linger_timeout)));
+                }
+                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(()),
+                Poll::Pending => return deadline.poll(cx),
+            }
+        }
+    })
+    .await;
+}

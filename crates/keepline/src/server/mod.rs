@@ -1,0 +1,294 @@
+//! The server: connections that stay, and a reason for each that does not.
+//!
+//! [`Server::serve`] answers with any tower service, so an `axum::Router` runs unchanged;
+//! [`Server::serve_raw`] is the layer below, heads as spans and content as bytes, which a gateway
+//! uses. Each connection is one task. There is no task and no lock for a request, and an idle
+//! connection holds neither a buffer nor an exchange.
+//!
+//! # Where to look
+//! What becomes of a connection is decided by the two pure functions in `after`. `connection` is
+//! the life of one, `busy` the time between its first byte and its next rest, `wire` what waits
+//! there and how long (with `receive` and `send`), `service` the typed layer on top. `registry` knows who is connected.
+
+mod accept;
+mod after;
+mod builder;
+mod busy;
+mod connection;
+mod date;
+mod exchange;
+#[cfg(feature = "tls")]
+mod handshake;
+mod incoming;
+mod info;
+mod linger;
+mod receive;
+mod registry;
+mod request;
+mod rest;
+mod send;
+mod service;
+mod settings;
+mod state;
+mod wire;
+mod workers;
+
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body as HttpBody;
+use tokio::task::JoinHandle;
+use tower_service::Service;
+
+pub use builder::ServerBuilder;
+pub use exchange::{Exchange, Handler};
+pub use info::RequestInfo;
+pub use registry::ServerStats;
+pub use service::{ServiceFn, service_fn};
+pub use settings::InvalidSetting;
+pub use state::{ConnectionState, StateChange};
+pub use workers::Workers;
+
+use registry::{Hub, Phase, Shard};
+use service::ServiceHandler;
+use settings::Settings;
+
+use crate::error::BoxError;
+use crate::net::{Listener, Stream};
+use crate::{Body, CloseReason};
+
+/// An HTTP/1.1 server. Clones are the same server.
+#[derive(Clone)]
+pub struct Server(Arc<Inner>);
+
+struct Inner {
+    hub: Arc<Hub>,
+    /// One for each call of `serve`, also of those that have ended: their counts stay.
+    shards: Mutex<Vec<Arc<Shard>>>,
+    /// For connections that are given one by one.
+    given: Arc<Shard>,
+}
+
+/// Stops a server and tells its counts; from [`Server::handle`].
+#[derive(Clone)]
+pub struct Handle(Arc<Inner>);
+
+impl Server {
+    /// A server with the default settings, to be changed.
+    pub fn builder() -> ServerBuilder {
+        ServerBuilder::default()
+    }
+
+    fn new(settings: Settings) -> Self {
+        let hub = Arc::new(Hub::new(settings));
+        let given = Arc::new(Shard::new(Arc::clone(&hub)));
+        Self(Arc::new(Inner {
+            hub,
+            shards: Mutex::new(vec![Arc::clone(&given)]),
+            given,
+        }))
+    }
+
+    /// Accepts connections and answers their requests with `service`, of which each connection
+    /// has a clone. Ends when the server is shut down and the last of its connections is gone.
+    ///
+    /// A request body that the service does not read is drained or closes the connection, as set
+    /// at [`ServerBuilder::drain`]. An error of the service is answered with 500, or with what fits
+    /// if the request body could not be read, and closes; so does a panic.
+    ///
+    /// Dropping the future stops accepting; connections that are open go on.
+    ///
+    /// # Errors
+    /// Only if the listener cannot be registered with the runtime: no error of accepting ends it.
+    pub fn serve<L, S, B>(
+        &self,
+        listener: L,
+        service: S,
+    ) -> impl Future<Output = io::Result<()>> + Send + use<L, S, B>
+    where
+        L: Into<Listener>,
+        S: Service<Request<Body>, Response = Response<B>> + Clone + Send + 'static,
+        S::Future: Send + 'static,
+        S::Error: Into<BoxError> + 'static,
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        self.serve_raw(listener, ServiceHandler(service))
+    }
+
+    /// [`serve`](Self::serve) until `signal` is ready; then shuts down gracefully, and ends when
+    /// the last connection is gone.
+    ///
+    /// # Errors
+    /// As [`serve`](Self::serve).
+    pub fn serve_with_shutdown<L, S, B, F>(
+        &self,
+        listener: L,
+        service: S,
+        signal: F,
+    ) -> impl Future<Output = io::Result<()>> + Send + use<L, S, B, F>
+    where
+        L: Into<Listener>,
+        S: Service<Request<Body>, Response = Response<B>> + Clone + Send + 'static,
+        S::Future: Send + 'static,
+        S::Error: Into<BoxError> + 'static,
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+        F: Future<Output = ()> + Send,
+    {
+        let (serving, handle) = (self.serve(listener, service), self.handle());
+        async move {
+            tokio::pin!(serving);
+            tokio::select! {
+                ended = &mut serving => return ended,
+                () = signal => handle.shutdown(),
+            }
+            serving.await
+        }
+    }
+
+    /// [`serve`](Self::serve) with a handler of the raw exchange.
+    ///
+    /// # Errors
+    /// As [`serve`](Self::serve).
+    pub fn serve_raw<L: Into<Listener>, H: Handler>(
+        &self,
+        listener: L,
+        handler: H,
+    ) -> impl Future<Output = io::Result<()>> + Send + use<L, H> {
+        let (inner, listener) = (Arc::clone(&self.0), listener.into());
+        async move {
+            let shard = inner.add_shard();
+            {
+                let listener = listener.register()?;
+                accept::accept_loop(&shard, &listener, handler).await;
+            }
+            inner.drained(&shard).await;
+            Ok(())
+        }
+    }
+
+    /// Serves one connection that was accepted elsewhere, in a task of its own, which ends with
+    /// why the connection did. It belongs to this server as any other: shutdown and counts.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn serve_connection<S, B>(
+        &self,
+        stream: impl Into<Stream>,
+        service: S,
+    ) -> JoinHandle<CloseReason>
+    where
+        S: Service<Request<Body>, Response = Response<B>> + Clone + Send + 'static,
+        S::Future: Send + 'static,
+        S::Error: Into<BoxError> + 'static,
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        self.serve_connection_raw(stream, ServiceHandler(service))
+    }
+
+    /// [`serve_connection`](Self::serve_connection) with a handler of the raw exchange.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn serve_connection_raw<H: Handler>(
+        &self,
+        stream: impl Into<Stream>,
+        handler: H,
+    ) -> JoinHandle<CloseReason> {
+        let stream = stream.into();
+        let peer = stream.peer_addr();
+        accept::start(&self.0.given, stream, peer, handler)
+    }
+
+    /// What stops it from elsewhere.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        Handle(Arc::clone(&self.0))
+    }
+
+    /// Its counts, up to now.
+    #[must_use]
+    pub fn stats(&self) -> ServerStats {
+        self.0.stats()
+    }
+}
+
+impl Handle {
+    /// Shuts the server down gracefully: no connection is accepted any more, idle ones are closed,
+    /// every further answer says close, requests in progress (also those of which only a part has
+    /// arrived) are answered. After [`ServerBuilder::shutdown_timeout`], what is left is dropped.
+    ///
+    /// Returns at once; [`Server::serve`] ends when the last connection is gone.
+    pub fn shutdown(&self) {
+        self.0.advance(Phase::Draining);
+    }
+
+    /// Drops all connections, whatever they are doing.
+    pub fn abort(&self) {
+        self.0.advance(Phase::Aborting);
+    }
+
+    /// The server's counts, up to now.
+    #[must_use]
+    pub fn stats(&self) -> ServerStats {
+        self.0.stats()
+    }
+}
+
+impl Inner {
+    fn shards(&self) -> Vec<Arc<Shard>> {
+        let shards = self.shards.lock().unwrap_or_else(PoisonError::into_inner);
+        shards.clone()
+    }
+
+    fn add_shard(&self) -> Arc<Shard> {
+        let shard = Arc::new(Shard::new(Arc::clone(&self.hub)));
+        let mut shards = self.shards.lock().unwrap_or_else(PoisonError::into_inner);
+        shards.push(Arc::clone(&shard));
+        shard
+    }
+
+    fn advance(&self, phase: Phase) {
+        self.hub.advance(phase);
+        for shard in self.shards() {
+            shard.wake_all();
+        }
+    }
+
+    /// Waits until the shard has no connection, dropping them at the limit.
+    async fn drained(&self, shard: &Shard) {
+        let empty = poll_fn(|cx| shard.poll_empty(cx));
+        if let Some(limit) = self.hub.settings.shutdown_timeout
+            && tokio::time::timeout(limit, empty).await.is_err()
+        {
+            self.advance(Phase::Aborting);
+        }
+        poll_fn(|cx| shard.poll_empty(cx)).await;
+    }
+
+    fn stats(&self) -> ServerStats {
+        let mut stats = ServerStats::default();
+        for shard in self.shards() {
+            shard.add_to(&mut stats);
+        }
+        stats
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Server").field(&self.0.hub.settings).finish()
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Handle")
+    }
+}

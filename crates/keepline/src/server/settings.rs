@@ -1,0 +1,149 @@
+//! Everything that can be set on a server, with its default.
+//!
+//! Invariant: a [`Settings`] that the rest of the module sees has passed [`Settings::validated`].
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use keepline_proto::Config;
+
+use super::state::StateHook;
+#[cfg(feature = "tls")]
+use crate::tls::ServerTls;
+
+/// A setting that cannot work, from [`ServerBuilder::build`](super::ServerBuilder::build).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct InvalidSetting {
+    /// The name of the setting: the builder's method.
+    pub setting: &'static str,
+    /// What is wrong with it.
+    pub problem: &'static str,
+}
+
+impl fmt::Display for InvalidSetting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.setting, self.problem)
+    }
+}
+
+impl std::error::Error for InvalidSetting {}
+
+/// The settings of one server; what they mean is told at the builder's methods.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "switches that are independent of each other"
+)]
+#[derive(Clone)]
+pub(crate) struct Settings {
+    pub(crate) handshake_timeout: Option<Duration>,
+    pub(crate) head_timeout: Option<Duration>,
+    pub(crate) body_timeout: Option<Duration>,
+    pub(crate) write_timeout: Option<Duration>,
+    pub(crate) idle_timeout: Option<Duration>,
+    pub(crate) max_requests: Option<u64>,
+    pub(crate) max_age: Option<Duration>,
+    pub(crate) age_jitter: Duration,
+    pub(crate) keep_alive_margin: Option<Duration>,
+    pub(crate) drain_bytes: u64,
+    pub(crate) drain_time: Duration,
+    pub(crate) linger_timeout: Duration,
+    pub(crate) linger_time: Duration,
+    pub(crate) shutdown_timeout: Option<Duration>,
+    pub(crate) date: bool,
+    pub(crate) answer_options_asterisk: bool,
+    pub(crate) cancel_on_half_close: bool,
+    pub(crate) request_info: bool,
+    pub(crate) protocol: Arc<Config>,
+    pub(crate) state_hook: Option<StateHook>,
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Option<ServerTls>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let seconds = Duration::from_secs;
+        Self {
+            handshake_timeout: Some(seconds(10)),
+            head_timeout: Some(seconds(10)),
+            body_timeout: Some(seconds(30)),
+            write_timeout: Some(seconds(30)),
+            idle_timeout: Some(seconds(75)),
+            max_requests: None,
+            max_age: None,
+            age_jitter: Duration::ZERO,
+            keep_alive_margin: None,
+            drain_bytes: 256 * 1024,
+            drain_time: seconds(5),
+            linger_timeout: seconds(5),
+            linger_time: seconds(30),
+            shutdown_timeout: None,
+            date: true,
+            answer_options_asterisk: true,
+            cancel_on_half_close: false,
+            request_info: true,
+            protocol: Arc::default(),
+            state_hook: None,
+            #[cfg(feature = "tls")]
+            tls: None,
+        }
+    }
+}
+
+impl Settings {
+    /// The settings, if they can work.
+    pub(super) fn validated(self) -> Result<Self, InvalidSetting> {
+        let invalid = |setting, problem| Err(InvalidSetting { setting, problem });
+        for (setting, time) in [
+            ("handshake_timeout", self.handshake_timeout),
+            ("head_timeout", self.head_timeout),
+            ("body_timeout", self.body_timeout),
+            ("write_timeout", self.write_timeout),
+            ("idle_timeout", self.idle_timeout),
+        ] {
+            if time.is_some_and(|time| time.is_zero()) {
+                return invalid(setting, "zero would end every connection; None is no limit");
+            }
+        }
+        if self.max_requests == Some(0) {
+            return invalid("max_requests", "a connection carries at least one request");
+        }
+        if self.max_age.is_some_and(|age| age <= self.age_jitter) {
+            return invalid("max_age", "has to be longer than its jitter");
+        }
+        if self.linger_time < self.linger_timeout {
+            return invalid(
+                "linger",
+                "in all has to be at least as long as without a byte",
+            );
+        }
+        if self.keep_alive_margin.is_some() && self.told_idle_seconds().is_none() {
+            return invalid(
+                "keep_alive_header",
+                "the idle timeout less the margin has to be at least a second",
+            );
+        }
+        if self.protocol.limits.head == 0 || self.protocol.limits.fields == 0 {
+            return invalid("protocol", "a head has at least one byte and one field");
+        }
+        Ok(self)
+    }
+
+    /// What `Keep-Alive: timeout=` tells: less than the real timer, so that a client that
+    /// believes it never sends into a connection that is being closed.
+    pub(super) fn told_idle_seconds(&self) -> Option<u64> {
+        let told = self.idle_timeout?.checked_sub(self.keep_alive_margin?)?;
+        Some(told.as_secs()).filter(|&seconds| seconds > 0)
+    }
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("head_timeout", &self.head_timeout)
+            .field("idle_timeout", &self.idle_timeout)
+            .field("max_requests", &self.max_requests)
+            .finish_non_exhaustive()
+    }
+}

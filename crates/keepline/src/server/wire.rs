@@ -1,0 +1,230 @@
+//! A busy connection: its driver, its deadlines, and how far the exchange is.
+//!
+//! One rule keeps pipelined answers together and nobody waiting: output is flushed when the task
+//! is about to wait for something, or when much of it has gathered; never otherwise. So answers
+//! to a batch of requests leave in one write, and an answer to a single request in one too.
+//!
+//! Invariant: whatever is waited for has a deadline. It does not know what a request means; that
+//! is the handler's business.
+
+use std::io;
+use std::task::{Context, Poll, ready};
+
+use bytes::BytesMut;
+use keepline_proto::{Connection, Fields, NotPersistent, Persistence};
+use tokio::time::Instant;
+
+use super::after::Unread;
+use super::receive::{Continue, Lost};
+use super::registry::{Hub, Registration};
+use super::rest::WarmSeat;
+use super::settings::Settings;
+use crate::CloseReason;
+use crate::deadline::Deadline;
+use crate::driver::Driver;
+use crate::error::{Error, ErrorKind, Phase};
+use crate::net::Stream;
+
+/// What is read ahead while a handler is at work, to notice a reset: enough for a batch of
+/// pipelined requests, bounded so that a client cannot fill the memory of a slow handler.
+const READ_AHEAD: usize = 16 * 1024;
+
+/// What stays of a connection between its requests, besides its stream.
+#[derive(Debug)]
+pub(super) struct Core {
+    pub(super) registration: Registration,
+    /// The deadline of whatever is awaited from the client; one timer for the whole life.
+    pub(super) deadline: Deadline,
+    pub(super) opened: Instant,
+    /// When its age is reached.
+    pub(super) expires: Option<Instant>,
+    /// Requests whose head has been received.
+    pub(super) requests: u64,
+    /// When it will have rested for too long; unset by each request.
+    pub(super) rests_until: Option<Instant>,
+}
+
+impl Core {
+    pub(super) fn hub(&self) -> &Hub {
+        &self.registration.shard.hub
+    }
+
+    /// A new connection waits for its first request.
+    pub(super) fn wait_for_first(&mut self, settings: &Settings) {
+        self.deadline.set(settings.head_timeout);
+        self.rests_until = self.deadline.at();
+    }
+
+    /// It waits for a further request. Empty lines are none, and earn no further time.
+    pub(super) fn rest_from(&mut self, now: Instant) {
+        if self.rests_until.is_none() {
+            let idle = self.hub().settings.idle_timeout;
+            self.rests_until = idle.and_then(|idle| now.checked_add(idle));
+        }
+    }
+}
+
+/// A connection with an exchange, or the beginning of one.
+#[derive(Debug)]
+pub(super) struct Wire {
+    pub(super) core: Core,
+    pub(super) driver: Driver,
+    write_deadline: Deadline,
+    /// Bytes written and read when progress was last noted.
+    written: u64,
+    pub(super) read: u64,
+    pub(super) awaits: Continue,
+    /// Why this is the last exchange, where we know more than the protocol core.
+    closing: Option<CloseReason>,
+    /// Nobody will read the rest of the request body.
+    pub(super) abandoned: bool,
+    /// The rest of the request body will not be found.
+    pub(super) lost: Option<Lost>,
+    pub(super) trailers: Option<Fields>,
+    /// Somebody else has the stream.
+    pub(super) is_handed_over: bool,
+    /// It may keep its box while it rests.
+    pub(super) warm: Option<WarmSeat>,
+}
+
+/// Its beginning and end.
+impl Wire {
+    pub(super) fn new(mut core: Core, stream: Stream, input: BytesMut) -> Self {
+        core.deadline.clear();
+        let proto = Connection::server(core.hub().settings.protocol.clone());
+        Self {
+            core,
+            driver: Driver::with_input(stream, proto, input),
+            write_deadline: Deadline::default(),
+            written: 0,
+            read: 0,
+            awaits: Continue::Unneeded,
+            closing: None,
+            abandoned: false,
+            lost: None,
+            trailers: None,
+            is_handed_over: false,
+            warm: None,
+        }
+    }
+
+    /// What stays when it is not busy.
+    pub(super) fn into_parts(mut self) -> (Core, Stream) {
+        (self.core, self.driver.take_stream())
+    }
+}
+
+/// Waiting for something else than the client.
+impl Wire {
+    /// For a handler that waits: flushes, and reads a bounded amount ahead so that a reset is
+    /// noticed. Ready only with the reason to give up.
+    pub(super) fn poll_watch(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
+        if let Poll::Ready(Err(error)) = self.poll_flush(cx) {
+            return Poll::Ready(error);
+        }
+        if self.abandoned && self.unread() != Unread::Nothing {
+            ready!(self.poll_discard(cx));
+        }
+        while !self.driver.is_eof() && self.driver.buffered() < READ_AHEAD {
+            match ready!(self.driver.poll_fill(cx)) {
+                Ok(_) => {}
+                Err(error) if is_end(&error) => self.driver.note_eof(),
+                Err(error) => return Poll::Ready(self.lose(error.into())),
+            }
+        }
+        if self.driver.is_eof() && self.core.hub().settings.cancel_on_half_close {
+            let error = io::Error::new(io::ErrorKind::ConnectionAborted, "the client has closed");
+            self.close_after(CloseReason::PeerClosed);
+            return Poll::Ready(self.lose(error.into()));
+        }
+        Poll::Pending
+    }
+
+    /// Writes all that is queued, within the limit for making progress.
+    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        match self.driver.poll_flush(cx) {
+            Poll::Ready(outcome) => {
+                self.write_deadline.clear();
+                Poll::Ready(outcome.map_err(|error| self.fail_to_write(error.into())))
+            }
+            Poll::Pending => {
+                let written = self.driver.bytes_written();
+                if self.write_deadline.at().is_none() || written != self.written {
+                    self.written = written;
+                    let limit = self.core.hub().settings.write_timeout;
+                    self.write_deadline.set(limit);
+                }
+                ready!(self.write_deadline.poll(cx));
+                let error = Error::timeout(Phase::Write);
+                Poll::Ready(Err(self.fail_to_write(error)))
+            }
+        }
+    }
+
+    /// Remembers that the client cannot be told anything any more.
+    fn fail_to_write(&mut self, error: Error) -> Error {
+        self.close_after(reason_of(&error));
+        self.lost = Some(Lost::Gone);
+        error
+    }
+
+    /// The same; what arrives of a body that nobody reads is thrown away as long as writing
+    /// waits. A client that writes all before it reads would else wait for us, and we for it.
+    pub(super) fn poll_flush_discarding(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Error>> {
+        let flushed = self.poll_flush(cx);
+        if flushed.is_pending() && self.abandoned {
+            let _ = self.poll_discard(cx);
+        }
+        flushed
+    }
+}
+
+/// The end of the connection.
+impl Wire {
+    /// Makes this the last exchange.
+    pub(super) fn close_after(&mut self, reason: CloseReason) {
+        let known = self.driver.proto.persistence();
+        if matches!(
+            known,
+            Persistence::Persistent | Persistence::Close(NotPersistent::LocalAskedClose)
+        ) {
+            self.closing.get_or_insert(reason);
+        }
+        self.driver
+            .proto
+            .close_after(NotPersistent::LocalAskedClose);
+    }
+
+    /// Why this is the last exchange, if it is.
+    pub(super) fn closing(&self) -> Option<CloseReason> {
+        match self.driver.proto.persistence() {
+            Persistence::Persistent => None,
+            Persistence::Close(NotPersistent::LocalAskedClose) => {
+                Some(self.closing.unwrap_or(CloseReason::LocalAskedClose))
+            }
+            Persistence::Close(reason) => Some(reason.into()),
+        }
+    }
+}
+
+/// The client has closed, and said so in a way that its stream reports as an error: a TLS
+/// connection without close_notify. No request is cut unnoticed by that, for none ends with the
+/// connection.
+pub(super) fn is_end(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::UnexpectedEof
+}
+
+/// Why a connection is closed on which this happened.
+pub(super) fn reason_of(error: &Error) -> CloseReason {
+    match error.kind() {
+        ErrorKind::Protocol(error) if error.is_incomplete() => CloseReason::PeerClosed,
+        ErrorKind::Protocol(_) => CloseReason::ProtocolError,
+        ErrorKind::Timeout(_) => CloseReason::Timeout,
+        ErrorKind::Io | ErrorKind::Tls => CloseReason::IoError,
+        ErrorKind::Misuse(_) | ErrorKind::Body | ErrorKind::Service => CloseReason::LocalAskedClose,
+        _ => CloseReason::Cancelled,
+    }
+}
