@@ -74,8 +74,7 @@ impl<K: Eq + Hash + Clone, C: Entry, W> State<K, C, W> {
             return;
         }
         let slot = KeySlot(self.waiting[waiter.place].slot);
-        let of_key = &self.keys[slot.0];
-        if of_key.waiters.len() > of_key.dialling {
+        if self.is_short(slot.0) {
             self.demand(slot, effects);
         }
     }
@@ -172,16 +171,14 @@ impl<K: Eq + Hash + Clone, C: Entry, W> State<K, C, W> {
     }
 
     /// A dial was dropped in progress, with its runtime. Nobody can start another one here, so who
-    /// counted on it is to ask again, and one of those who waited for its room.
+    /// counted on it is to ask again, and so are those who waited for its room.
     pub(crate) fn dial_lost(&mut self, slot: KeySlot) -> Vec<W> {
         self.dial_ended(slot);
         self.counts.dial_failures += 1;
         let mut forsaken: Vec<W> = std::iter::from_fn(|| self.forsaken(slot)).collect();
         self.retire_if_unused(slot.0);
-        while forsaken.is_empty() && self.has_room() {
-            let Some(longest) = self.starved.front() else {
-                break;
-            };
+        // Those may wait instead of dialling, so that others have to know of the room too.
+        while let Some(longest) = self.starved.front().filter(|_| self.has_room()) {
             self.feed(longest);
             forsaken.extend(std::iter::from_fn(|| self.forsaken(KeySlot(longest))));
             self.retire_if_unused(longest);
@@ -265,9 +262,12 @@ impl<K: Eq + Hash + Clone, C: Entry, W> State<K, C, W> {
                 return;
             };
             self.feed(longest);
-            let of_key = &self.keys[longest];
-            if of_key.waiters.len() > of_key.dialling {
-                self.demand(KeySlot(longest), effects);
+            // One at a time, so that keys take turns; the rest of its waiters wait behind the others.
+            if self.is_short(longest)
+                && self.demand(KeySlot(longest), effects)
+                && self.is_short(longest)
+            {
+                self.starve(longest);
             }
         }
     }
@@ -290,12 +290,19 @@ impl<K: Eq + Hash + Clone, C: Entry, W> State<K, C, W> {
         }
     }
 
-    /// Starts a dial that nobody in particular asked for.
-    fn demand(&mut self, slot: KeySlot, effects: &mut Effects<K, C>) {
-        if let Some(reason) = self.start_dial(slot, effects) {
-            let key = self.keys[slot.0].key.clone();
-            effects.dials.push(Demand { key, slot, reason });
-        }
+    /// More wait for the key than dial.
+    fn is_short(&self, slot: usize) -> bool {
+        self.keys[slot].waiters.len() > self.keys[slot].dialling
+    }
+
+    /// Starts a dial that nobody in particular asked for, if nothing holds it back.
+    fn demand(&mut self, slot: KeySlot, effects: &mut Effects<K, C>) -> bool {
+        let Some(reason) = self.start_dial(slot, effects) else {
+            return false;
+        };
+        let key = self.keys[slot.0].key.clone();
+        effects.dials.push(Demand { key, slot, reason });
+        true
     }
 
     /// Counts a dial, unless a limit holds it back.

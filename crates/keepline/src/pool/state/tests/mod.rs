@@ -307,17 +307,31 @@ impl World {
             assert!(idle <= self.limits.per_key.idle);
             assert!(dialling <= self.limits.per_key.dials);
             assert!(most.is_none_or(|most| busy + dialling + idle <= most));
-            // Nobody waits for nothing: something of the key is on its way, or of another one
-            // that takes the room.
-            if self
-                .waiting
-                .get(&key)
-                .is_some_and(|queue| !queue.is_empty())
-            {
-                let hope = busy + dialling > 0 || stats.busy + stats.dialling > 0;
-                assert!(hope, "{stats:?}");
-            }
+            self.check_supply(key, busy + dialling + idle);
         }
+    }
+
+    /// Nobody waits in vain: as many connections are on their way to the queue as there are waiters,
+    /// or a limit holds the next dial back.
+    fn check_supply(&self, key: u8, open: usize) {
+        if self.limits.per_key.on_miss != OnMiss::Race {
+            // Each has a timer of its own, and then dials.
+            return;
+        }
+        let waiting = self.waiting.get(&key).map_or(0, VecDeque::len);
+        let queued = self.dialling.iter().filter(|x| x.0 == key).count();
+        let alone = self.own_dials.iter().filter(|x| x.0 == key).count();
+        let of_key = self.busy.iter().filter(|x| x.key == key);
+        let draining = of_key.filter(|x| x.is_draining).count();
+        let stats = self.pool.stats();
+        let limits = &self.limits.per_key;
+        let is_held = queued + alone >= limits.dials
+            || limits.connections.is_some_and(|most| open >= most)
+            || (self.limits.connections).is_some_and(|most| stats.open() + stats.dialling >= most);
+        assert!(
+            waiting <= queued + draining || is_held,
+            "{waiting} wait for key {key}, {queued} dials, {draining} drains: {stats:?}"
+        );
     }
 }
 
