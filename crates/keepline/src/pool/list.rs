@@ -120,3 +120,110 @@ impl<const L: usize> List<L> {
         self.len -= 1;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Node {
+        value: u32,
+        links: Links,
+    }
+
+    impl Linked<0> for Node {
+        fn links(&mut self) -> &mut Links {
+            &mut self.links
+        }
+    }
+
+    #[derive(Default)]
+    struct Numbers {
+        slab: Slab<Node>,
+        list: List<0>,
+    }
+
+    impl Numbers {
+        fn of(values: &[u32]) -> (Self, Vec<usize>) {
+            let mut numbers = Self::default();
+            let places = values.iter().map(|&value| numbers.push(value)).collect();
+            (numbers, places)
+        }
+
+        fn insert(&mut self, value: u32) -> usize {
+            let links = Links::default();
+            self.slab.insert(Node { value, links })
+        }
+
+        fn push(&mut self, value: u32) -> usize {
+            let place = self.insert(value);
+            self.list.push_back(&mut self.slab, place);
+            place
+        }
+
+        /// From the front to the back, after a look whether the way back is the same.
+        fn values(&self) -> Vec<u32> {
+            let (mut forward, mut backward) = (Vec::new(), Vec::new());
+            let mut at = self.list.front().unwrap_or(NIL);
+            while at != NIL {
+                forward.push(self.slab[at].value);
+                at = self.slab[at].links.next;
+            }
+            let mut at = self.list.back().unwrap_or(NIL);
+            while at != NIL {
+                backward.push(self.slab[at].value);
+                at = self.slab[at].links.prev;
+            }
+            backward.reverse();
+            assert_eq!(forward, backward);
+            assert_eq!(forward.len(), self.list.len());
+            assert_eq!(forward.is_empty(), self.list.is_empty());
+            forward
+        }
+    }
+
+    #[test]
+    fn entries_leave_from_anywhere() {
+        for gone in 0..3 {
+            let (mut numbers, places) = Numbers::of(&[0, 1, 2]);
+            numbers
+                .list
+                .remove(&mut numbers.slab, places[gone as usize]);
+            let expected: Vec<u32> = (0..3).filter(|&x| x != gone).collect();
+            assert_eq!(numbers.values(), expected);
+            // And come back as the newest.
+            let place = places[gone as usize];
+            numbers.list.push_back(&mut numbers.slab, place);
+            assert_eq!(numbers.values().last(), Some(&gone));
+        }
+    }
+
+    #[test]
+    fn the_last_to_leave_leaves_it_empty() {
+        let (mut numbers, places) = Numbers::of(&[7]);
+        assert_eq!(numbers.list.front(), numbers.list.back());
+        numbers.list.remove(&mut numbers.slab, places[0]);
+        assert_eq!((numbers.list.front(), numbers.list.back()), (None, None));
+        assert_eq!(numbers.values(), []);
+    }
+
+    #[test]
+    fn an_entry_may_be_put_before_the_newer_ones() {
+        for (value, expected) in [
+            (5, [5, 10, 20, 30]),
+            (15, [10, 15, 20, 30]),
+            (25, [10, 20, 25, 30]),
+            (35, [10, 20, 30, 35]),
+        ] {
+            let (mut numbers, _) = Numbers::of(&[10, 20, 30]);
+            let place = numbers.insert(value);
+            let Numbers { slab, list } = &mut numbers;
+            list.push_before(slab, place, |node| node.value > value);
+            assert_eq!(numbers.values(), expected);
+        }
+        let (mut numbers, _) = Numbers::of(&[]);
+        let place = numbers.insert(1);
+        let Numbers { slab, list } = &mut numbers;
+        list.push_before(slab, place, |_| true);
+        assert_eq!(numbers.values(), [1]);
+    }
+}

@@ -1,4 +1,5 @@
 //! Behaviour of the library over sockets and in-memory streams: one binary, a module for each side.
 
 mod client;
+mod parity;
 mod server;

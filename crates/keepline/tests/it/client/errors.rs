@@ -40,11 +40,9 @@ const fn cut(wire: &'static str, error: RemoteError) -> Bad {
     }
 }
 
-const fn in_body(bad: Bad) -> Bad {
-    Bad {
-        in_body: true,
-        ..bad
-    }
+const fn in_body(mut bad: Bad) -> Bad {
+    bad.in_body = true;
+    bad
 }
 
 #[rustfmt::skip]

@@ -3,6 +3,7 @@
 mod bodies;
 mod cancel;
 mod drop_and_drain;
+mod early_answer;
 mod errors;
 mod events;
 mod idle;

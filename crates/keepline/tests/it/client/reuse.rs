@@ -3,7 +3,7 @@
 use keepline::{CloseReason, OpenReason, Transport};
 use keepline_testkit::peer::{Peer, Script};
 
-use super::support::{always, fetch, ok};
+use super::support::{always, closed, exchange, fetch, get, ok};
 
 #[tokio::test]
 async fn sequential_requests_share_one_connection() {
@@ -35,4 +35,43 @@ async fn a_server_that_says_close_is_believed() {
     assert_eq!(stats.opened.of(OpenReason::PeerAskedClose), 2);
     assert_eq!(stats.closed.of(CloseReason::PeerAskedClose), 3);
     assert_eq!(peer.accepted(), 3);
+}
+
+/// Said by hand; the server need not repeat it.
+#[tokio::test]
+async fn a_request_that_says_close_is_the_last() {
+    let peer = Peer::start(always(ok("x")));
+    let transport = Transport::default();
+    for number in 1..=2 {
+        let mut asked = get(&peer.url("/"));
+        let value = http::HeaderValue::from_static("close");
+        asked.headers_mut().insert("connection", value);
+        exchange(&transport, asked).await.unwrap();
+        assert_eq!(closed(&transport), [(CloseReason::LocalAskedClose, number)]);
+        let head = peer.heads(number as usize - 1).remove(0);
+        assert_eq!(head.matches("close").count(), 1, "{head}");
+    }
+}
+
+#[tokio::test]
+async fn each_origin_has_its_own_connections() {
+    let peers = [Peer::start(always(ok("a"))), Peer::start(always(ok("b")))];
+    let transport = Transport::default();
+    for _ in 0..3 {
+        assert_eq!(fetch(&transport, &peers[0]).await.unwrap().0, "a");
+        assert_eq!(fetch(&transport, &peers[1]).await.unwrap().0, "b");
+    }
+    assert_eq!((peers[0].accepted(), peers[1].accepted()), (1, 1));
+}
+
+/// Unlike in Go, where `EXAMPLE.com` and `example.com` are two.
+#[tokio::test]
+async fn the_case_of_a_host_does_not_matter() {
+    let peer = Peer::start(always(ok("x")));
+    let transport = Transport::default();
+    for host in ["localhost", "LOCALHOST", "LocalHost"] {
+        let url = format!("http://{host}:{}/", peer.addr().port());
+        exchange(&transport, get(&url)).await.unwrap();
+    }
+    assert_eq!(peer.accepted(), 1);
 }

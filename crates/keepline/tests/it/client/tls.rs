@@ -52,6 +52,8 @@ impl Server {
         let (accepted, connections) = mpsc::unbounded_channel();
         tokio::spawn(async move {
             while let Ok((tcp, _)) = listener.accept().await {
+                // What is sent leaves at once, and does not wait for the client's next packet.
+                tcp.set_nodelay(true).unwrap();
                 let (acceptor, accepted) = (acceptor.clone(), accepted.clone());
                 tokio::spawn(async move {
                     // A client that does not trust us leaves: its error is what is looked at.
@@ -338,7 +340,7 @@ async fn a_body_that_ends_without_a_farewell_is_cut() {
 
 #[tokio::test]
 async fn http_and_https_of_one_host_share_nothing() {
-    let peer = Peer::start(always(ok("plain")));
+    let peer = Peer::start_each([always(ok("plain")), Script::new().hold()]);
     let tls = ClientTls::builder().root_pem(certs::authority().pem.as_bytes());
     let transport = Transport::builder()
         .tls(tls.build().unwrap())

@@ -1,63 +1,35 @@
-//! Requests with content: framing, back-pressure, answers that come early, bodies that fail.
-
-use std::time::Duration;
+//! Requests with content: framing, back-pressure, bodies that fail.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 use http_body::Frame;
 use keepline::{Body, CloseReason, Error, ErrorKind, Fault, Transport};
 use keepline_proto::LocalError;
+use keepline_testkit::RawClient;
 use keepline_testkit::peer::{Ending, Peer, Script};
 use keepline_testkit::stream::duplex;
-use keepline_testkit::{Gate, RawClient, within};
 
 use super::support::{
-    Pipes, always, answer, closed, exchange, fed_body, fetch, frame, ok, piece, request, stats,
-    text, until_closed,
+    Pipes, always, body_failure, closed, data, exchange, fed_body, fetch, ok, request, stats,
 };
 
-const CONTINUES: &str = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
-
-fn data(text: &'static str) -> Result<Frame<Bytes>, Error> {
-    Ok(Frame::data(Bytes::from_static(text.as_bytes())))
-}
-
-fn body_failure() -> Error {
-    // An error of somebody's body, as ours wraps it.
-    struct Fails;
-    impl http_body::Body for Fails {
-        type Data = Bytes;
-        type Error = std::io::Error;
-        fn poll_frame(
-            self: std::pin::Pin<&mut Self>,
-            _: &mut std::task::Context<'_>,
-        ) -> std::task::Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-            std::task::Poll::Ready(Some(Err(std::io::Error::other("the disk is gone"))))
-        }
+/// A body of these pieces, whose length nobody knows.
+fn stream(pieces: &[&'static str], trailers: Option<HeaderMap>) -> Body {
+    let (feed, body) = fed_body();
+    for piece in pieces {
+        feed.send(data(piece)).unwrap();
     }
-    let mut body = std::pin::pin!(Body::new(Fails));
-    let mut nobody = std::task::Context::from_waker(std::task::Waker::noop());
-    match http_body::Body::poll_frame(body.as_mut(), &mut nobody) {
-        std::task::Poll::Ready(Some(Err(error))) => error,
-        other => panic!("it fails, not {other:?}"),
+    if let Some(trailers) = trailers {
+        feed.send(Ok(Frame::trailers(trailers))).unwrap();
     }
+    body
 }
 
 #[tokio::test]
 #[expect(clippy::too_many_lines, reason = "a table")]
 async fn content_is_framed_by_what_is_known_of_its_length() {
-    let stream = |feed: &[&'static str], trailers: bool| {
-        let (sender, body) = fed_body();
-        for text in feed {
-            sender.send(data(text)).unwrap();
-        }
-        if trailers {
-            let mut map = HeaderMap::new();
-            map.insert("sum", HeaderValue::from_static("1"));
-            sender.send(Ok(Frame::trailers(map))).unwrap();
-        }
-        body
-    };
+    let mut trailers = HeaderMap::new();
+    trailers.insert("sum", HeaderValue::from_static("1"));
     for (name, method, body, framing, content) in [
         ("empty GET", "GET", Body::empty(), "", ""),
         (
@@ -84,14 +56,14 @@ async fn content_is_framed_by_what_is_known_of_its_length() {
         (
             "stream",
             "POST",
-            stream(&["hel", "", "lo"], false),
+            stream(&["hel", "", "lo"], None),
             "transfer-encoding: chunked\r\n",
             "3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n",
         ),
         (
             "stream with trailers",
             "PUT",
-            stream(&["hi"], true),
+            stream(&["hi"], Some(trailers)),
             "transfer-encoding: chunked\r\n",
             "2\r\nhi\r\n0\r\nsum: 1\r\n\r\n",
         ),
@@ -217,96 +189,6 @@ async fn what_there_is_leaves_while_the_body_blocks() {
     sending.await.unwrap().unwrap();
 }
 
-/// 413 to an upload that nobody reads, then a close, which the kernel makes a reset.
-#[tokio::test]
-async fn an_early_answer_wins_over_the_failure_to_write() {
-    let refusal = "HTTP/1.1 413 Content Too Large\r\ncontent-length: 3\r\n\r\nbig";
-    for _ in 0..100 {
-        let peer = Peer::start(answer(refusal).close());
-        let transport = Transport::default();
-        let body = vec![0; 4 << 20];
-        let response = within(
-            "a response",
-            transport.send(request("PUT", &peer.url("/"), body)),
-        )
-        .await
-        .unwrap();
-        assert_eq!(response.status(), 413);
-        assert_eq!(text(response.into_body()).await.unwrap(), "big");
-        until_closed(&transport, CloseReason::RequestUnsent, 1).await;
-    }
-}
-
-/// The end of the response waits a moment for the end of the request.
-#[tokio::test(start_paused = true)]
-async fn a_request_that_outlives_its_response_has_a_moment_to_end() {
-    for is_in_time in [true, false] {
-        let (builder, mut pipes) = Pipes::new(4096);
-        let transport = builder.build().unwrap();
-        let (feed, body) = fed_body();
-        let sending = tokio::spawn({
-            let transport = transport.clone();
-            async move {
-                transport
-                    .send(request("POST", "http://a/", body))
-                    .await
-                    .unwrap()
-            }
-        });
-        let mut far = pipes.accept().await;
-        far.read_head().await;
-        far.send(ok("done")).await;
-        let mut body = sending.await.unwrap().into_body();
-        assert_eq!(piece(&mut body).await, "done");
-        let ended = tokio::time::Instant::now();
-        let reading = tokio::spawn(async move { frame(&mut body).await.is_none() });
-        if is_in_time {
-            tokio::time::sleep(Duration::from_millis(49)).await;
-            drop(feed);
-            assert!(reading.await.unwrap());
-            assert_eq!(stats(&transport).idle, 1);
-        } else {
-            assert!(reading.await.unwrap());
-            assert_eq!(ended.elapsed(), Duration::from_millis(50));
-            assert_eq!(closed(&transport), [(CloseReason::RequestUnsent, 1)]);
-            drop(feed);
-        }
-    }
-}
-
-#[tokio::test]
-async fn request_and_response_stream_both_ways_at_once() {
-    let (builder, mut pipes) = Pipes::new(64);
-    let transport = builder.build().unwrap();
-    let (feed, body) = fed_body();
-    let sending = tokio::spawn({
-        let transport = transport.clone();
-        async move {
-            transport
-                .send(request("POST", "http://a/", body))
-                .await
-                .unwrap()
-        }
-    });
-    let mut far = pipes.accept().await;
-    far.read_head().await;
-    far.send(CONTINUES).await;
-    let mut body = sending.await.unwrap().into_body();
-    for _ in 0..10 {
-        feed.send(data("ping")).unwrap();
-        // Reading the response moves the request.
-        let (read, ()) = tokio::join!(piece(&mut body), async {
-            assert_eq!(far.read_exactly(9).await, b"4\r\nping\r\n");
-            far.send("4\r\npong\r\n").await;
-        });
-        assert_eq!(read, "pong");
-    }
-    drop(feed);
-    far.send("0\r\n\r\n").await;
-    assert!(frame(&mut body).await.is_none());
-    assert_eq!(stats(&transport).idle, 1);
-}
-
 #[tokio::test]
 async fn a_body_that_fails_fails_the_request_and_costs_the_connection() {
     let peer = Peer::start(Script::new().expect_head().hold());
@@ -329,33 +211,6 @@ async fn a_body_that_fails_fails_the_request_and_costs_the_connection() {
         "it looks complete"
     );
     assert_eq!(stats(&transport).retries, 0);
-}
-
-/// The server waits for the rest of the request, which will never come, and so would the reader.
-#[tokio::test]
-async fn a_body_that_fails_after_the_response_began_fails_the_response() {
-    let (builder, mut pipes) = Pipes::new(4096);
-    let transport = builder.build().unwrap();
-    let (feed, body) = fed_body();
-    let sending = tokio::spawn({
-        let transport = transport.clone();
-        async move {
-            transport
-                .send(request("POST", "http://a/", body))
-                .await
-                .unwrap()
-        }
-    });
-    let mut far = pipes.accept().await;
-    far.read_head().await;
-    far.send(format!("{CONTINUES}2\r\nhi\r\n")).await;
-    let mut body = sending.await.unwrap().into_body();
-    feed.send(Err(body_failure())).unwrap();
-    assert_eq!(piece(&mut body).await, "hi");
-    let error = frame(&mut body).await.unwrap().unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Body);
-    assert!(frame(&mut body).await.is_none());
-    assert_eq!(closed(&transport), [(CloseReason::RequestUnsent, 1)]);
 }
 
 /// What cannot be sent is refused before a byte of it leaves, and costs nothing.
@@ -409,31 +264,6 @@ async fn a_body_that_breaks_its_word_on_its_length_costs_the_connection() {
         assert_eq!(closed(&transport), [(CloseReason::RequestUnsent, 1)]);
         assert_eq!(peer.connection_closed(0).await, Ending::ClientClosed);
     }
-}
-
-/// With an upload that has not ended there is a timer, which is no reason to panic.
-#[test]
-fn a_response_may_be_read_outside_a_runtime() {
-    let gate = Gate::new("never");
-    let peer = Peer::start(answer(ok("hello")).wait_for(&gate));
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let transport = Transport::default();
-    let (feed, body) = fed_body();
-    let response = runtime.block_on(transport.send(request("POST", &peer.url("/"), body)));
-    let mut body = response.unwrap().into_body();
-    let mut nobody = std::task::Context::from_waker(std::task::Waker::noop());
-    let mut read = Vec::new();
-    loop {
-        match http_body::Body::poll_frame(std::pin::Pin::new(&mut body), &mut nobody) {
-            std::task::Poll::Ready(Some(frame)) => read.extend(frame.unwrap().into_data().unwrap()),
-            std::task::Poll::Ready(None) => break,
-            std::task::Poll::Pending => std::thread::yield_now(),
-        }
-    }
-    assert_eq!(read, b"hello");
-    assert_eq!(closed(&transport), [(CloseReason::RequestUnsent, 1)]);
-    drop(feed);
-    gate.open();
 }
 
 /// The raw layer too keeps what is queued in its order, whoever forgets to wait for room.
