@@ -26,7 +26,6 @@ fn stream(pieces: &[&'static str], trailers: Option<HeaderMap>) -> Body {
 }
 
 #[tokio::test]
-#[expect(clippy::too_many_lines, reason = "a table")]
 async fn content_is_framed_by_what_is_known_of_its_length() {
     let mut trailers = HeaderMap::new();
     trailers.insert("sum", HeaderValue::from_static("1"));
