@@ -151,6 +151,9 @@ impl Transport {
     /// Sends a request and answers with the head of its response, whose body follows as it is
     /// read. The response carries its [`ConnectionInfo`](crate::ConnectionInfo) as an extension.
     ///
+    /// After `101 Switching Protocols` the connection is in the extensions of the response, as an
+    /// [`OnUpgrade`](crate::upgrade::OnUpgrade) that is ready at once.
+    ///
     /// Cancel-safe: dropping the future closes the connection it had (`cancelled`), gives up a
     /// place in the queue, and leaves a dial to others.
     ///
