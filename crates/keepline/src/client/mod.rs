@@ -21,6 +21,7 @@ mod event;
 mod exchange;
 mod interim;
 mod key;
+mod key_settings;
 mod lease;
 mod life;
 mod response;
@@ -41,11 +42,12 @@ use http::{Request, Response, Uri};
 use tokio::runtime::Handle;
 
 pub use crate::pool::{IdleOrder, OnMiss};
-pub use builder::{KeySettings, TransportBuilder};
+pub use builder::TransportBuilder;
 pub use event::{Event, Events};
 pub use exchange::{Exchange, Head};
 pub use interim::OnInterim;
 pub use key::Origin;
+pub use key_settings::KeySettings;
 
 use self::acquire::acquire;
 use self::builder::Settings;
