@@ -188,7 +188,8 @@ where
 
     /// The own dial has given a connection, which stays with the caller.
     pub(crate) fn own_dial_opened(&self, slot: KeySlot, reason: OpenReason, connection: &C) {
-        self.0.lock().opened_and_kept(slot, reason, connection);
+        self.0
+            .with(|state, effects| state.opened_and_kept(slot, reason, connection, effects));
     }
 
     /// The own dial has failed.
@@ -382,54 +383,61 @@ where
             .map(|reaper| reaper.runtime().clone())
     }
 
-    fn give(&self, slot: KeySlot, mut connection: C) {
-        loop {
+    fn give(&self, slot: KeySlot, connection: C) {
+        let mut next = Some(connection);
+        while let Some(connection) = next.take() {
             let watch = Arc::clone(connection.watch());
             self.owner.note(&connection, Note::Returned);
             let now = Now::read();
             let own = connection.expiry(now.instant);
             let given = self.with(|state, effects| {
                 let given = state.give(slot, connection, own, now, effects);
-                if let Given::Idle { place, .. } = &given {
-                    watch.placed(*place);
-                }
+                watch.follow(&given);
                 given
             });
-            match given {
-                Given::To {
-                    waiter,
-                    connection: delivered,
-                } => match waiter.send(Ok(delivered)) {
-                    // The waiter went away between the lock and the delivery: next, please.
-                    Err(Ok(returned)) => {
-                        self.lock().not_acquired(&returned);
-                        connection = returned;
-                    }
-                    Ok(()) | Err(Err(_)) => return,
-                },
-                Given::Idle { look_at, .. } => {
-                    match look_at {
-                        Some(_) => watch.reaper().look(),
-                        None => watch.reaper().care(),
-                    }
-                    return;
-                }
-                Given::Refused { connection, reason } => {
-                    self.owner.note(&connection, Note::Closing(reason));
-                    drop(connection);
-                    self.note_quiet();
-                    return;
-                }
-            }
+            next = self.deliver(given, &watch);
         }
     }
 
-    /// Puts a connection back among the idle ones, as if it had never been taken out.
+    /// Puts a connection back among the idle ones, as if it had never been taken out; or to whoever
+    /// has come to wait for it meanwhile.
     fn put_back(&self, parked: Parked<C>) {
-        let watch = Arc::clone(parked.connection.watch());
-        let mut state = self.lock();
-        let place = state.put_back(parked);
-        watch.placed(place);
+        let (slot, watch) = (parked.slot, Arc::clone(parked.connection.watch()));
+        let given = self.with(|state, effects| {
+            let given = state.put_back(parked, effects);
+            watch.follow(&given);
+            given
+        });
+        if let Some(undelivered) = self.deliver(given, &watch) {
+            self.give(slot, undelivered);
+        }
+    }
+
+    /// Carries out where a connection goes. Answers it if its waiter went away between the lock
+    /// and the delivery.
+    fn deliver(
+        &self,
+        given: Given<C, oneshot::Sender<Delivery<C>>>,
+        watch: &Arc<Watch>,
+    ) -> Option<C> {
+        match given {
+            Given::To { waiter, connection } => {
+                if let Err(Ok(returned)) = waiter.send(Ok(connection)) {
+                    self.lock().not_acquired(&returned);
+                    return Some(returned);
+                }
+            }
+            Given::Idle { look_at, .. } => match look_at {
+                Some(_) => watch.reaper().look(),
+                None => watch.reaper().care(),
+            },
+            Given::Refused { connection, reason } => {
+                self.owner.note(&connection, Note::Closing(reason));
+                drop(connection);
+                self.note_quiet();
+            }
+        }
+        None
     }
 
     fn close(&self, slot: KeySlot, connection: C, reason: CloseReason) {

@@ -19,6 +19,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::state::Given;
 use super::{Connection, Shared};
 use crate::CloseReason;
 
@@ -106,10 +107,13 @@ impl Watch {
         &self.reaper
     }
 
-    /// The connection has become idle at `place`. Called under the pool's lock, as is
+    /// Notes where the connection has gone. Called under the pool's lock, as is
     /// [`missed`](Self::missed): whoever comes second sees what the first has done.
-    pub(super) fn placed(self: &Arc<Self>, place: usize) {
-        self.place.store(place, Ordering::Relaxed);
+    pub(super) fn follow<C, W>(self: &Arc<Self>, given: &Given<C, W>) {
+        let Given::Idle { place, .. } = given else {
+            return;
+        };
+        self.place.store(*place, Ordering::Relaxed);
         if self.is_woken.swap(false, Ordering::AcqRel) {
             self.reaper.wake(Arc::clone(self));
         }

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::list::{Linked, List};
 
 /// The length of a tick.
-const TICK: Duration = Duration::from_millis(20);
+pub(super) const TICK: Duration = Duration::from_millis(20);
 /// Slots of the wheel: a turn takes 20.48 s.
 const SLOTS: u64 = 1024;
 

@@ -267,6 +267,38 @@ impl<K: Eq + Hash + Clone, C: Entry, W> State<K, C, W> {
         now: Now,
         effects: &mut Effects<K, C>,
     ) -> Given<C, W> {
+        let of_key = &self.keys[slot.0];
+        let limit = of_key.limits.idle_timeout;
+        let learned = of_key
+            .learned
+            .limit(now.instant)
+            .filter(|_| of_key.limits.learns);
+        let expiry = earlier(
+            earlier(own, after(now.instant, limit, CloseReason::IdleTimeout)),
+            after(now.instant, learned, CloseReason::LearnedIdleLimit),
+        );
+        let parked = Parked {
+            slot,
+            connection,
+            since: now,
+            expiry,
+        };
+        self.put_back(parked, effects)
+    }
+
+    /// Gives a connection away that was taken out of the idle ones to be looked at, and found well.
+    /// Meanwhile somebody may have come to wait, or the pool may have been filled or shut down.
+    pub(crate) fn put_back(
+        &mut self,
+        parked: Parked<C>,
+        effects: &mut Effects<K, C>,
+    ) -> Given<C, W> {
+        let Parked {
+            slot,
+            connection,
+            since,
+            expiry,
+        } = parked;
         self.release(slot);
         if let Some(place) = self.keys[slot.0].waiters.front() {
             let waiter = self.unqueue(place);
@@ -279,18 +311,8 @@ impl<K: Eq + Hash + Clone, C: Entry, W> State<K, C, W> {
             self.count_closed(slot, reason, effects);
             return Given::Refused { connection, reason };
         }
-        let of_key = &self.keys[slot.0];
-        let limit = of_key.limits.idle_timeout;
-        let learned = of_key
-            .learned
-            .limit(now.instant)
-            .filter(|_| of_key.limits.learns);
-        let expiry = earlier(
-            earlier(own, after(now.instant, limit, CloseReason::IdleTimeout)),
-            after(now.instant, learned, CloseReason::LearnedIdleLimit),
-        );
         let before = self.wheel.next_look();
-        let place = self.park(slot.0, connection, now, expiry);
+        let place = self.park(slot.0, connection, since, expiry);
         self.evict(slot, effects);
         let next = self.wheel.next_look();
         let is_earlier = next.is_some_and(|next| before.is_none_or(|before| next < before));
@@ -298,17 +320,6 @@ impl<K: Eq + Hash + Clone, C: Entry, W> State<K, C, W> {
             place,
             look_at: next.filter(|_| is_earlier),
         }
-    }
-
-    /// Puts an idle connection back that was looked at and found well.
-    pub(crate) fn put_back(&mut self, parked: Parked<C>) -> usize {
-        self.release(parked.slot);
-        self.park(
-            parked.slot.0,
-            parked.connection,
-            parked.since,
-            parked.expiry,
-        )
     }
 
     /// Why a connection that came back is not kept, if it is not.

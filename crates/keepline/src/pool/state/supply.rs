@@ -150,10 +150,18 @@ impl<K: Eq + Hash + Clone, C: Entry, W> State<K, C, W> {
     }
 
     /// The connection of an own dial stays with the one who made it.
-    pub(crate) fn opened_and_kept(&mut self, slot: KeySlot, reason: OpenReason, connection: &C) {
+    pub(crate) fn opened_and_kept(
+        &mut self,
+        slot: KeySlot,
+        reason: OpenReason,
+        connection: &C,
+        effects: &mut Effects<K, C>,
+    ) {
         self.own_dial_ended(slot);
         self.counts.opened.add(reason.index());
         self.hold(slot.0, connection);
+        // It took the room of one dial, and others may wait for that.
+        self.supply_waiters(slot, effects);
     }
 
     /// An own dial failed; it is no waiter's concern.

@@ -21,11 +21,8 @@ use super::support::{
     always, answer, exchange, fed_body, fetch, gated, get, ok, request, stats, until_waiting,
 };
 
-/// How a script ends its connection.
-type End = fn(Script) -> Script;
-
 /// A server whose first connection answers once, and dies of the second request.
-fn dies_of_the_second(end: End) -> Peer {
+fn dies_of_the_second(end: fn(Script) -> Script) -> Peer {
     let first = end(answer(ok("first")).expect_head());
     Peer::start_each([first, answer(ok("again")).hold()])
 }
@@ -77,7 +74,8 @@ const ROWS: &[Row] = &[
 
 #[tokio::test]
 async fn a_written_request_is_sent_again_if_it_is_idempotent_and_can_be_made_again() {
-    let ends: [(&str, End); 2] = [("FIN", Script::close), ("RST", Script::reset)];
+    type End = (&'static str, fn(Script) -> Script);
+    let ends: [End; 2] = [("FIN", Script::close), ("RST", Script::reset)];
     for (end_name, end) in ends {
         for (name, make, is_retried) in ROWS {
             let name = format!("{name} after {end_name}");

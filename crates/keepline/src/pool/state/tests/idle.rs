@@ -1,0 +1,82 @@
+//! Idle connections in the world around a pool: their order, and what the limits, the clock and
+//! the reaper do to them.
+
+use super::{CloseReason, Effects, Fake, Lying, TICK, World};
+
+impl World {
+    /// Behind those that have been idle for as long or longer.
+    pub(super) fn lie_down(&mut self, lying: Lying) {
+        let at = self.idle.partition_point(|x| x.since <= lying.since);
+        self.idle.insert(at, lying);
+    }
+
+    /// Above a limit the oldest goes: of the key first, then of all.
+    pub(super) fn check_eviction(&self, key: u8, effects: &Effects<u8, Fake>) {
+        let mut of_key = self.idle.iter().filter(|x| x.key == key);
+        let evicted = if of_key.clone().count() > self.limits.per_key.idle {
+            of_key.next()
+        } else if self.idle.len() > self.limits.idle {
+            self.idle.first()
+        } else {
+            None
+        };
+        let closed: Vec<u64> = effects.closed.iter().map(|x| x.0.id).collect();
+        assert_eq!(closed, Vec::from_iter(evicted.map(|x| x.id)));
+    }
+
+    pub(super) fn has_expired(&self, lying: &Lying) -> bool {
+        let timeout = self.limits.per_key.idle_timeout;
+        timeout.is_some_and(|timeout| self.now.instant - lying.since >= timeout)
+    }
+
+    /// All that have been too old for a tick of the wheel go, and none that is not too old.
+    pub(super) fn expire(&mut self, effects: &mut Effects<u8, Fake>) {
+        let timeout = self.limits.per_key.idle_timeout.expect("there is one");
+        let age = |lying: &Lying| self.now.instant - lying.since;
+        let before = self.idle.clone();
+        let overdue = before.iter().filter(|x| age(x) >= timeout + TICK);
+        self.pool.expire(self.now, effects);
+        let closed: Vec<u64> = effects.closed.iter().map(|x| x.0.id).collect();
+        assert!(overdue.into_iter().all(|x| closed.contains(&x.id)));
+        let is_old = |id: &u64| before.iter().any(|x| x.id == *id && self.has_expired(x));
+        assert!(closed.iter().all(is_old));
+    }
+
+    pub(super) fn look(&mut self, choice: usize) {
+        let at = choice % self.idle.len().max(1);
+        if at < self.idle.len() {
+            let Lying { id, key, place, .. } = self.idle.remove(at);
+            let parked = self.pool.take_idle(place, id).expect("it is idle");
+            assert!(
+                self.pool.take_idle(place, id).is_none(),
+                "nothing is taken twice"
+            );
+            self.out.push((key, parked));
+        }
+    }
+
+    pub(super) fn look_ends(
+        &mut self,
+        choice: usize,
+        is_alive: bool,
+        effects: &mut Effects<u8, Fake>,
+    ) {
+        if self.out.is_empty() {
+            return;
+        }
+        let (key, parked) = self.out.swap_remove(choice % self.out.len());
+        let (slot, id) = (parked.slot, parked.connection.id);
+        if is_alive {
+            let since = parked.since.instant;
+            let given = self.pool.put_back(parked, effects);
+            self.follow(key, id, slot, since, given, effects);
+        } else {
+            self.pool.closed(slot, CloseReason::PeerClosed, effects);
+        }
+    }
+
+    pub(super) fn no_longer_idle(&mut self, id: u64) -> Lying {
+        let at = self.idle.iter().position(|x| x.id == id);
+        self.idle.remove(at.expect("it was idle"))
+    }
+}
