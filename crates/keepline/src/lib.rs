@@ -46,7 +46,7 @@ mod reason;
 pub mod server;
 #[cfg(feature = "tls")]
 pub mod tls;
-#[cfg(feature = "server")]
+#[cfg(any(feature = "client", feature = "server"))]
 pub mod upgrade;
 
 /// HTTP/1.1 without I/O: what this crate speaks, and its limits and errors.

@@ -20,7 +20,7 @@ use crate::error::{Error, ErrorKind};
 use crate::net::Stream;
 
 /// A connection that was handed over: all that is sent and received now belongs to the new
-/// protocol. It no longer counts as one of its server's.
+/// protocol. It no longer counts as one of its server's or Transport's.
 #[derive(Debug)]
 pub struct Upgraded {
     stream: Stream,
@@ -89,8 +89,10 @@ impl AsyncWrite for Upgraded {
     }
 }
 
-/// The connection of a request that asks for another protocol, once its response has agreed: among
-/// the extensions of such requests. A service takes it, answers 101 (or 2xx to CONNECT), and awaits
+/// The connection of a request that asks for another protocol, once its response has agreed.
+///
+/// On a client it is among the extensions of the response with status 101, and ready. On a server
+/// it is among the extensions of the request: a service takes it, answers 101 (or 2xx to CONNECT), and awaits
 /// it in another task. Clones are the same; the first that is awaited gets the connection.
 ///
 /// Ready with [`ErrorKind::Shutdown`] if the response does not agree, or cannot be sent.

@@ -19,7 +19,8 @@ use super::response::ResponseBody;
 use super::retry::{self, Decision, Failure, MOST_ATTEMPTS};
 use super::upload::Upload;
 use crate::error::{Error, ErrorKind};
-use crate::{Body, CloseReason, ConnectionInfo};
+use crate::upgrade::{self, OnUpgrade};
+use crate::{Body, ConnectionInfo};
 
 /// Sends a request, again if its connection had died.
 pub(super) async fn send(
@@ -189,8 +190,9 @@ async fn respond(
         }
     };
     let is_over = exchange.is_request_over();
+    let mut on_upgrade = None;
     let body = if is_switch {
-        exchange.close(CloseReason::Upgraded);
+        on_upgrade = Some(upgraded(exchange));
         Body::empty()
     } else if let Some(body) = is_over.then(|| whole_body(&mut exchange)).flatten() {
         exchange.end();
@@ -205,7 +207,18 @@ async fn respond(
     *response.version_mut() = head.version();
     *response.headers_mut() = headers;
     response.extensions_mut().insert(info);
+    if let Some(on_upgrade) = on_upgrade {
+        response.extensions_mut().insert(on_upgrade);
+    }
     Ok(response)
+}
+
+/// The connection, as the extension of the response in which its asker finds it.
+fn upgraded(exchange: Exchange) -> OnUpgrade {
+    let (promise, on_upgrade) = upgrade::promise();
+    // The receiver is here: it cannot have gone.
+    let _ = promise.send(exchange.upgrade());
+    on_upgrade
 }
 
 /// The content of the response, if it has all arrived and its connection need not be kept from

@@ -28,6 +28,7 @@ use crate::deadline::Deadline;
 use crate::driver::Incoming;
 use crate::error::{Error, ErrorKind, Phase};
 use crate::info::ConnectionInfo;
+use crate::upgrade::Upgraded;
 
 /// A head of the server.
 #[derive(Debug)]
@@ -246,6 +247,12 @@ impl Exchange {
     /// Ends the exchange before anything was sent; the connection is as good as before.
     pub(crate) fn give_back(self) {
         self.lease.give_back();
+    }
+
+    /// Hands the connection over after [`Head::Switched`], with what has been read of the new
+    /// protocol already. It no longer counts as one of the Transport's (`upgraded`).
+    pub fn upgrade(self) -> Upgraded {
+        self.lease.upgrade()
     }
 
     /// Ends the exchange by closing the connection.

@@ -20,6 +20,7 @@ use crate::error::{Error, ErrorKind};
 use crate::info::{ConnectionInfo, Timings};
 use crate::net::{Arrived, PeerAddr};
 use crate::pool::{self, Expiry, KeySlot, Watch};
+use crate::upgrade::Upgraded;
 use crate::{CloseReason, OpenReason};
 
 /// Idle for longer than this, the kernel is asked before the connection is used.
@@ -289,6 +290,16 @@ impl Lease {
             None => self.shared.pool.give(self.slot, connection),
             Some(reason) => self.shared.pool.close(self.slot, connection, reason),
         }
+    }
+
+    /// Ends the lease by taking the stream out of it, with what has been read of it: it speaks
+    /// another protocol now.
+    pub(crate) fn upgrade(mut self) -> Upgraded {
+        let driver = self.driver();
+        let early = driver.take_input();
+        let upgraded = Upgraded::new(driver.take_stream(), early);
+        self.close(CloseReason::Upgraded);
+        upgraded
     }
 
     /// Ends the lease by closing the connection.

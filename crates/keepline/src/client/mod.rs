@@ -21,6 +21,7 @@ mod event;
 mod exchange;
 mod interim;
 mod key;
+mod key_settings;
 mod lease;
 mod life;
 mod response;
@@ -41,11 +42,12 @@ use http::{Request, Response, Uri};
 use tokio::runtime::Handle;
 
 pub use crate::pool::{IdleOrder, OnMiss};
-pub use builder::{KeySettings, TransportBuilder};
+pub use builder::TransportBuilder;
 pub use event::{Event, Events};
 pub use exchange::{Exchange, Head};
 pub use interim::OnInterim;
 pub use key::Origin;
+pub use key_settings::KeySettings;
 
 use self::acquire::acquire;
 use self::builder::Settings;
@@ -150,6 +152,9 @@ impl Transport {
 
     /// Sends a request and answers with the head of its response, whose body follows as it is
     /// read. The response carries its [`ConnectionInfo`](crate::ConnectionInfo) as an extension.
+    ///
+    /// After `101 Switching Protocols` the connection is in the extensions of the response, as an
+    /// [`OnUpgrade`](crate::upgrade::OnUpgrade) that is ready at once.
     ///
     /// Cancel-safe: dropping the future closes the connection it had (`cancelled`), gives up a
     /// place in the queue, and leaves a dial to others.

@@ -226,6 +226,14 @@ impl Stream {
     /// Says that nothing more follows, where TLS is spoken and as far as that is possible without
     /// waiting; for a stream that is dropped next. RFC 8446 §6.1: "Each party MUST send a
     /// 'close_notify' alert before closing its write side of the connection".
+    #[cfg_attr(
+        not(feature = "tls"),
+        expect(
+            clippy::unused_self,
+            clippy::needless_pass_by_ref_mut,
+            reason = "only TLS says it"
+        )
+    )]
     pub(crate) fn say_goodbye(&mut self) {
         #[cfg(feature = "tls")]
         if let Kind::Tls(tls) = &mut self.0 {

@@ -18,4 +18,5 @@ mod runtimes;
 mod shutdown;
 mod support;
 mod tls;
+mod upgrades;
 mod upload;
