@@ -173,6 +173,8 @@ pub(crate) struct State<K, C, W> {
     idle: Slab<Idle<C>>,
     by_age: List<BY_AGE>,
     wheel: Wheel,
+    /// When somebody is known to look at what has expired.
+    look_at: Option<Instant>,
     waiting: Slab<Waiting<W>>,
     serial: u64,
     dialling: usize,
@@ -193,6 +195,7 @@ impl<K: Eq + Hash + Clone, C: Entry, W> State<K, C, W> {
             idle: Slab::new(),
             by_age: List::default(),
             wheel: Wheel::new(now),
+            look_at: None,
             waiting: Slab::new(),
             serial: 0,
             dialling: 0,
@@ -311,15 +314,16 @@ impl<K: Eq + Hash + Clone, C: Entry, W> State<K, C, W> {
             self.count_closed(slot, reason, effects);
             return Given::Refused { connection, reason };
         }
-        let before = self.wheel.next_look();
         let place = self.park(slot.0, connection, since, expiry);
         self.evict(slot, effects);
-        let next = self.wheel.next_look();
-        let is_earlier = next.is_some_and(|next| before.is_none_or(|before| next < before));
-        Given::Idle {
-            place,
-            look_at: next.filter(|_| is_earlier),
+        // The reaper sleeps until the instant that it was told last.
+        let look_at = expiry
+            .map(|expiry| expiry.at)
+            .filter(|at| self.look_at.is_none_or(|look_at| *at < look_at));
+        if look_at.is_some() {
+            self.look_at = look_at;
         }
+        Given::Idle { place, look_at }
     }
 
     /// Why a connection that came back is not kept, if it is not.
@@ -413,7 +417,8 @@ impl<K: Eq + Hash + Clone, C: Entry, W> State<K, C, W> {
             let reason = expiry.map_or(CloseReason::IdleTimeout, |expiry| expiry.reason);
             self.drop_idle(place, reason, effects);
         }
-        self.wheel.next_look()
+        self.look_at = self.wheel.next_look();
+        self.look_at
     }
 
     /// Closes all idle connections that `matches`.
