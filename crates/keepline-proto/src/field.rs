@@ -82,7 +82,6 @@ pub(crate) const fn trim(mut bytes: &[u8]) -> &[u8] {
 /// `tchar` of RFC 9110 §5.6.2, by a table: each byte of each field name asks.
 #[expect(
     clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
     reason = "an array of 256 has a place for each byte"
 )]
 pub(crate) const fn is_tchar(byte: u8) -> bool {
