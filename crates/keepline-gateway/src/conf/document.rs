@@ -44,7 +44,10 @@ impl Document {
         })
     }
 
-    #[expect(dead_code, reason = "what reads the values of directives is being written")]
+    #[expect(
+        dead_code,
+        reason = "what reads the values of directives is being written"
+    )]
     pub(crate) const fn tree(&self) -> &Tree {
         &self.tree
     }
