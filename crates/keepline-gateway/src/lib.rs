@@ -3,3 +3,5 @@
 //! Being built.
 
 pub mod conf;
+pub mod config;
+pub mod process;

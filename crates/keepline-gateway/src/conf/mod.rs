@@ -16,6 +16,12 @@ mod files;
 pub mod fuzzing;
 mod lexer;
 mod near;
+pub(crate) mod paths;
+#[allow(
+    dead_code,
+    reason = "what reads the values of directives is being written"
+)]
+mod pcre;
 mod source;
 mod table;
 mod tree;
@@ -24,8 +30,20 @@ mod tree;
     reason = "what reads the values of directives is being written"
 )]
 mod units;
+mod value;
 
 pub use check::Ignored;
 pub use document::Document;
 pub use error::{ConfError, ConfErrors};
+pub use paths::Paths;
 pub use source::{Place, Source};
+
+/// Whether a directive is supported, wholly or in part.
+pub(crate) fn is_supported(directive: &str) -> bool {
+    table::rows(directive).any(|known| {
+        matches!(
+            known.support,
+            directive::Support::Full | directive::Support::Partly(_)
+        )
+    })
+}
