@@ -56,6 +56,10 @@ impl pool::Entry for Box<Pooled> {
     fn id(&self) -> u64 {
         self.id
     }
+
+    fn home(&self) -> pool::Home {
+        self.watch.reaper().home()
+    }
 }
 
 impl pool::Connection for Box<Pooled> {
