@@ -195,6 +195,8 @@ async fn respond(
             });
         }
     };
+    let (status, version) = (head.status(), head.version());
+    exchange.reclaim(head);
     let is_over = exchange.is_request_over();
     let mut on_upgrade = None;
     let body = if is_switch {
@@ -209,8 +211,8 @@ async fn respond(
         Body::stream(ResponseBody::new(exchange, upload))
     };
     let mut response = Response::new(body);
-    *response.status_mut() = head.status();
-    *response.version_mut() = head.version();
+    *response.status_mut() = status;
+    *response.version_mut() = version;
     *response.headers_mut() = headers;
     response.extensions_mut().insert(info);
     if let Some(on_upgrade) = on_upgrade {
