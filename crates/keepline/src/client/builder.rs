@@ -80,8 +80,8 @@ impl TransportBuilder {
     }
 
     /// Settings of the key of this URI, instead of those of every key.
-    pub fn for_key(mut self, uri: Uri, settings: KeySettings) -> Self {
-        match Target::of(&uri) {
+    pub fn for_key(mut self, uri: &Uri, settings: KeySettings) -> Self {
+        match Target::of(uri) {
             Ok(target) => self.overrides.push((target, settings)),
             Err(error) => {
                 self.bad_uri.get_or_insert(error);
@@ -356,7 +356,7 @@ mod tests {
             ("no requests", builder().max_requests(0)),
             (
                 "a key that is none",
-                builder().for_key("/x".parse().unwrap(), key()),
+                builder().for_key(&"/x".parse().unwrap(), key()),
             ),
         ] {
             let error = bad.build().expect_err(what);

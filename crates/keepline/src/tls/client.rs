@@ -29,7 +29,6 @@ struct Inner {
 
 impl ClientTls {
     /// Trusts what the operating system trusts.
-    #[must_use]
     pub fn builder() -> ClientTlsBuilder {
         ClientTlsBuilder::default()
     }

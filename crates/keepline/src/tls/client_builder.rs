@@ -58,7 +58,7 @@ impl ClientTlsBuilder {
     pub fn root_pem(mut self, pem: &[u8]) -> Self {
         match certificates(pem) {
             Ok(certificates) => self.roots.extend(certificates),
-            Err(error) => self.note_bad("root certificate", error),
+            Err(error) => self.note_bad("root certificate", &error),
         }
         self
     }
@@ -69,8 +69,8 @@ impl ClientTlsBuilder {
         let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| error.to_string());
         match (certificates(chain), key) {
             (Ok(chain), Ok(key)) => self.client = Some(ClientCertificate { chain, key }),
-            (Err(error), _) => self.note_bad("client certificate", error),
-            (_, Err(error)) => self.note_bad("client key", error),
+            (Err(error), _) => self.note_bad("client certificate", &error),
+            (_, Err(error)) => self.note_bad("client key", &error),
         }
         self
     }
@@ -144,7 +144,7 @@ impl ClientTlsBuilder {
         Ok(ClientTls::identified(config, identity))
     }
 
-    fn note_bad(&mut self, what: &str, error: String) {
+    fn note_bad(&mut self, what: &str, error: &str) {
         self.bad_pem
             .get_or_insert_with(|| format!("bad {what}: {error}"));
     }
