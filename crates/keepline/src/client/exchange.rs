@@ -194,6 +194,12 @@ impl Exchange {
         Poll::Ready(head.map_err(|error| self.describe(error)))
     }
 
+    /// Gives a head back that is no longer needed, so that the next one on this connection fills
+    /// its spans again instead of allocating. Never required.
+    pub fn reclaim(&mut self, head: ResponseHead) {
+        self.lease.driver().proto.reclaim(head.into_fields());
+    }
+
     /// The next piece of the response's content; `None` is its end, after which
     /// [`trailers`](Self::take_trailers) are known.
     ///

@@ -17,6 +17,7 @@ mod reuse;
 mod runtimes;
 mod shutdown;
 mod support;
+mod target;
 mod tls;
 mod upgrades;
 mod upload;
