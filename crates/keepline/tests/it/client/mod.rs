@@ -19,5 +19,7 @@ mod shutdown;
 mod support;
 mod target;
 mod tls;
+mod tls_identity;
+mod tls_server;
 mod upgrades;
 mod upload;
