@@ -17,11 +17,6 @@ pub mod fuzzing;
 mod lexer;
 mod near;
 pub(crate) mod paths;
-#[allow(
-    dead_code,
-    reason = "what reads the values of directives is being written"
-)]
-mod pcre;
 mod source;
 mod table;
 mod tree;

@@ -13,7 +13,7 @@ use regex::bytes::{Regex, RegexBuilder};
 const MAX_COMPILED: usize = 2 * 1024 * 1024;
 
 /// Compiles a pattern, or says why it cannot be.
-pub(crate) fn compile(pattern: &str, is_caseless: bool) -> Result<Regex, String> {
+pub(super) fn compile(pattern: &str, is_caseless: bool) -> Result<Regex, String> {
     let translated = translate(pattern)?;
     RegexBuilder::new(&translated)
         .unicode(false)
