@@ -7,23 +7,20 @@
 //! What is not supported is an error that says so. Nothing is ignored in silence: directives that tune
 //! what is not there are listed by `-t`.
 
+mod build;
 mod check;
 mod directive;
 mod document;
 mod error;
-mod files;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod lexer;
 mod near;
+mod outside;
 pub(crate) mod paths;
 mod source;
 mod table;
 mod tree;
-#[allow(
-    dead_code,
-    reason = "what reads the values of directives is being written"
-)]
 mod units;
 mod value;
 

@@ -56,4 +56,19 @@ impl Paths {
         let directory = self.configuration.parent();
         directory.unwrap_or(&self.prefix).join(path)
     }
+
+    /// Those of a configuration in a directory of its own, for tests and the fuzz target.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn of(configuration: &str) -> Self {
+        let configuration = PathBuf::from(configuration);
+        let prefix = configuration.parent().map(Path::to_path_buf);
+        let prefix = prefix.unwrap_or_default();
+        Self {
+            error_log: prefix.join("error.log"),
+            access_log: prefix.join("access.log"),
+            pid: prefix.join("nginx.pid"),
+            prefix,
+            configuration,
+        }
+    }
 }

@@ -106,8 +106,7 @@ impl Translation<'_> {
                     return Err(format!("\\{c} within brackets is not supported"));
                 }
             }
-            '1'..='9' => return Err("back-references are not supported".to_owned()),
-            'g' | 'k' => return Err("back-references are not supported".to_owned()),
+            '1'..='9' | 'g' | 'k' => return Err("back-references are not supported".to_owned()),
             'K' | 'G' | 'X' | 'C' => return Err(format!("\\{c} is not supported")),
             c if c.is_ascii_alphanumeric() => self.out.extend(['\\', c]),
             // Any other character stands for itself.

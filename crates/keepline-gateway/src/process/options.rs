@@ -32,7 +32,7 @@ impl Options {
             None => (PREFIX.into(), BY_PACKAGE),
         };
         let or = |given: &Option<PathBuf>, default: &str| {
-            prefix.join(given.as_deref().unwrap_or(default.as_ref()))
+            prefix.join(given.as_deref().unwrap_or_else(|| default.as_ref()))
         };
         Paths {
             configuration: or(&self.configuration, configuration),

@@ -23,10 +23,6 @@ impl PidFile {
             path: path.to_path_buf(),
         })
     }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
 }
 
 impl Drop for PidFile {
