@@ -6,12 +6,14 @@
 //! - `output`: what goes where, and the exit status;
 //! - `serve`: the built-in answers, on the wire;
 //! - `floods`: many connections at once;
-//! - `demo`: what it counts.
+//! - `demo`: what it counts;
+//! - `nginx`: the gateway beside nginx.
 
 mod binary;
 mod demo;
 mod failures;
 mod floods;
+mod nginx;
 mod output;
 mod peers;
 
