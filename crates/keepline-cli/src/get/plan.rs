@@ -128,12 +128,21 @@ fn tls(args: &TlsArgs) -> Result<ClientTls, Failure> {
     if let Some(path) = &args.cacert {
         tls = tls.root_pem(&read(path)?);
     }
+    if let Some(path) = &args.cert {
+        let key = args.key.as_ref().unwrap_or(path);
+        tls = tls.client_certificate_pem(&read(path)?, &read(key)?);
+    }
     if args.insecure {
         tls = tls.danger_skip_verification();
     }
-    tls.build().map_err(|error| match &args.cacert {
-        Some(path) => Failure::new(format!("{}: {error}", path.display()))
-            .help("--cacert takes certificates in PEM: -----BEGIN CERTIFICATE----- …"),
-        None => Failure::new(format!("TLS cannot be set up: {error}")),
+    tls.build().map_err(|error| {
+        let failure = Failure::new(format!("TLS cannot be set up: {error}"));
+        if args.cacert.is_some() || args.cert.is_some() {
+            failure.help(
+                "--cacert, --cert and --key take PEM: -----BEGIN CERTIFICATE----- …, -----BEGIN PRIVATE KEY----- …",
+            )
+        } else {
+            failure
+        }
     })
 }

@@ -1,5 +1,6 @@
 //! A typed request, from the attempt to send it to the head of its response.
 
+use std::borrow::Cow;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -17,6 +18,7 @@ use super::interim::OnInterim;
 use super::key::Key;
 use super::response::ResponseBody;
 use super::retry::{self, Decision, Failure, MOST_ATTEMPTS};
+use super::target::Target;
 use super::upload::Upload;
 use crate::error::{Error, ErrorKind};
 use crate::upgrade::{self, OnUpgrade};
@@ -28,7 +30,11 @@ pub(super) async fn send(
     request: Request<Body>,
 ) -> Result<Response<Body>, Error> {
     let (parts, body) = request.into_parts();
-    let key = Key::of(&parts.uri)?;
+    let target = parts.extensions.get::<Target>();
+    let key = match target {
+        Some(target) => target.key().clone(),
+        None => Key::of(&parts.uri)?,
+    };
     if parts.method == Method::CONNECT {
         return Err(invalid(
             "CONNECT opens a tunnel, which a Transport does not offer",
@@ -189,6 +195,8 @@ async fn respond(
             });
         }
     };
+    let (status, version) = (head.status(), head.version());
+    exchange.reclaim(head);
     let is_over = exchange.is_request_over();
     let mut on_upgrade = None;
     let body = if is_switch {
@@ -203,8 +211,8 @@ async fn respond(
         Body::stream(ResponseBody::new(exchange, upload))
     };
     let mut response = Response::new(body);
-    *response.status_mut() = head.status();
-    *response.version_mut() = head.version();
+    *response.status_mut() = status;
+    *response.version_mut() = version;
     *response.headers_mut() = headers;
     response.extensions_mut().insert(info);
     if let Some(on_upgrade) = on_upgrade {
@@ -251,10 +259,12 @@ fn send_head(exchange: &mut Exchange, parts: &Parts, length: BodyLength) -> Resu
         method: &parts.method,
         target: target.as_bytes(),
     };
-    let authority = parts
-        .uri
-        .authority()
-        .map_or("", |authority| authority.as_str());
+    // Without one there is a Target; where its socket leads is another matter.
+    let authority = match (parts.uri.authority(), parts.extensions.get::<Target>()) {
+        (Some(authority), _) => Cow::Borrowed(authority.as_str()),
+        (None, Some(target)) => Cow::Owned(target.origin().authority()),
+        (None, None) => Cow::Borrowed(""),
+    };
     let host = Field::new(b"host", authority.as_bytes())?;
     let own_host = (!parts.headers.contains_key(header::HOST)).then_some(host);
     let fields = own_host.into_iter().chain(fields(&parts.headers));

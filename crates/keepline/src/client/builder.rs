@@ -13,10 +13,11 @@ use keepline_proto::Config;
 
 use super::Transport;
 use super::connector::Connector;
-use super::key::{Key, Origin};
+use super::key::Origin;
 use super::key_settings::{KeySettings, check_limits};
 use super::life::LifeSettings;
 use super::reuse::DrainLimits;
+use super::target::Target;
 use crate::error::{Error, ErrorKind};
 use crate::net::Stream;
 use crate::pool::{KeyLimits, Limits};
@@ -62,7 +63,9 @@ impl Default for Settings {
 pub struct TransportBuilder {
     limits: Limits,
     for_all: KeySettings,
-    overrides: Vec<(Uri, KeySettings)>,
+    overrides: Vec<(Target, KeySettings)>,
+    /// The first URI that is not one of http or https.
+    bad_uri: Option<Error>,
     settings: Settings,
     #[cfg(feature = "tls")]
     tls: Option<ClientTls>,
@@ -77,8 +80,19 @@ impl TransportBuilder {
     }
 
     /// Settings of the key of this URI, instead of those of every key.
-    pub fn for_key(mut self, uri: Uri, settings: KeySettings) -> Self {
-        self.overrides.push((uri, settings));
+    pub fn for_key(mut self, uri: &Uri, settings: KeySettings) -> Self {
+        match Target::of(uri) {
+            Ok(target) => self.overrides.push((target, settings)),
+            Err(error) => {
+                self.bad_uri.get_or_insert(error);
+            }
+        }
+        self
+    }
+
+    /// Settings of the key of this target, instead of those of every key.
+    pub fn for_target(mut self, target: Target, settings: KeySettings) -> Self {
+        self.overrides.push((target, settings));
         self
     }
 
@@ -241,6 +255,9 @@ impl TransportBuilder {
     /// maximum, a timeout of 0, a jitter outside 0 to 1.
     pub fn build(self) -> Result<Transport, Error> {
         self.check_times()?;
+        if let Some(error) = self.bad_uri {
+            return Err(error);
+        }
         let base = KeyLimits {
             idle: self.limits.idle,
             ..KeyLimits::default()
@@ -252,10 +269,10 @@ impl TransportBuilder {
         };
         check_limits(&limits, &per_key)?;
         let mut overrides = HashMap::new();
-        for (uri, settings) in &self.overrides {
+        for (target, settings) in self.overrides {
             let of_key = settings.limits(&per_key);
             check_limits(&limits, &of_key)?;
-            overrides.insert(Key::of(uri)?, of_key);
+            overrides.insert(target.into_key(), of_key);
         }
         Ok(Transport::from_parts(
             limits,
@@ -339,7 +356,7 @@ mod tests {
             ("no requests", builder().max_requests(0)),
             (
                 "a key that is none",
-                builder().for_key("/x".parse().unwrap(), key()),
+                builder().for_key(&"/x".parse().unwrap(), key()),
             ),
         ] {
             let error = bad.build().expect_err(what);

@@ -56,6 +56,10 @@ impl pool::Entry for Box<Pooled> {
     fn id(&self) -> u64 {
         self.id
     }
+
+    fn home(&self) -> pool::Home {
+        self.watch.reaper().home()
+    }
 }
 
 impl pool::Connection for Box<Pooled> {
@@ -311,9 +315,9 @@ impl Lease {
 
     /// Ends the lease on a fresh connection that the peer has closed, or spoken on, before anything
     /// was asked; what is wrong with it.
-    pub(crate) fn dead_on_arrival(self, reason: CloseReason) -> Error {
+    pub(crate) fn dead_on_arrival(mut self, reason: CloseReason) -> Error {
         let error = match reason {
-            CloseReason::PeerClosed => RemoteError::IncompleteHead { received: 0 }.into(),
+            CloseReason::PeerClosed => self.last_words(),
             CloseReason::Shutdown => Error::caused(
                 ErrorKind::Connect,
                 "the runtime of the connection was shut down",
@@ -324,6 +328,18 @@ impl Lease {
         let error = error.on(self.info());
         self.close(reason);
         error
+    }
+
+    /// With what the peer has closed the connection: TLS tells its alert again.
+    fn last_words(&mut self) -> Error {
+        let mut nobody = Context::from_waker(Waker::noop());
+        match self.driver().poll_event(&mut nobody) {
+            #[cfg(feature = "tls")]
+            Poll::Ready(Err(error)) => error.told_by_tls(),
+            #[cfg(not(feature = "tls"))]
+            Poll::Ready(Err(error)) => error,
+            _ => RemoteError::IncompleteHead { received: 0 }.into(),
+        }
     }
 
     /// Ends the lease before anything was sent: the connection is as good as before.
