@@ -6,11 +6,13 @@
 //! - `output`: what goes where, and the exit status;
 //! - `serve`: the built-in answers, on the wire;
 //! - `floods`: many connections at once;
-//! - `demo`: what it counts.
+//! - `demo`: what it counts;
+//! - `faults`: a server that misbehaves.
 
 mod binary;
 mod demo;
 mod failures;
+mod faults;
 mod floods;
 mod output;
 mod peers;

@@ -165,7 +165,9 @@ impl Transport {
     /// then need not have more than a path; Host is still made of the URI where that has one.
     ///
     /// After `101 Switching Protocols` the connection is in the extensions of the response, as an
-    /// [`OnUpgrade`](crate::upgrade::OnUpgrade) that is ready at once.
+    /// [`OnUpgrade`](crate::upgrade::OnUpgrade) that is ready at once. So it is after 2xx to CONNECT,
+    /// which asks the server of its [`Target`] to open a tunnel to the host and port that are its
+    /// URI; any other answer to it is a response like all others.
     ///
     /// Cancel-safe: dropping the future closes the connection it had (`cancelled`), gives up a
     /// place in the queue, and leaves a dial to others.
