@@ -8,7 +8,7 @@ import resource
 import sys
 from pathlib import Path
 
-from . import machine, places, programs
+from . import counts, machine, places, programs
 from .process import VoidRun
 from .report import Result
 from .suites import FULL, QUICK, SMOKE, SUITES, Effort, Sample, Settings, Suite
@@ -23,7 +23,9 @@ def main() -> int:
     if (os.cpu_count() or 1) < 2:
         sys.exit("bench: needs two cores, one for the measured process and one for the load")
     if not arguments.no_build:
-        places.build()
+        places.build(only="counts" if arguments.suite == "counts" else None)
+    if arguments.suite == "counts":
+        return counts.run(arguments.accept)
     effort = SMOKE if arguments.smoke else QUICK if arguments.quick else FULL
     if arguments.rounds:
         effort = dataclasses.replace(effort, rounds=arguments.rounds)
@@ -48,7 +50,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="bench/run", description=__doc__, epilog="What is measured and why: bench/README.md"
     )
-    parser.add_argument("suite", nargs="?", choices=[*names, "all"], default="all")
+    parser.add_argument("suite", nargs="?", choices=[*names, "counts", "all"], default="all")
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--quick", action="store_true", help="3 shorter rounds")
     size.add_argument("--smoke", action="store_true", help="1 tiny round: does it all work?")
@@ -67,6 +69,9 @@ def _arguments() -> argparse.Namespace:
         type=float,
         metavar="S",
         help="seconds in all that a suite may wait for the machine to be quiet (60)",
+    )
+    parser.add_argument(
+        "--accept", action="store_true", help="counts: what is counted now is expected from now on"
     )
     parser.add_argument("--no-build", action="store_true", help="use the programs as they are")
     parser.add_argument("--out", type=Path, metavar="DIR", help="default bench/runs/DATE")

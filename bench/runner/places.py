@@ -41,11 +41,16 @@ def system_program(name: str) -> Path | None:
     return Path(found) if found else None
 
 
-def build() -> None:
+def build(only: str | None = None) -> None:
     """Builds at low priority: a measurement of somebody else may be running."""
+    package = ["--package", only] if only else []
     subprocess.run(
-        ["nice", "-n", "5", "cargo", "build", "--release", "--locked"], cwd=BENCH, check=True
+        ["nice", "-n", "5", "cargo", "build", "--release", "--locked", *package],
+        cwd=BENCH,
+        check=True,
     )
+    if only:
+        return
     if compiler := go():
         environment = os.environ | {"GOTOOLCHAIN": "local", "GOFLAGS": "-trimpath"}
         GO_PROGRAMS.mkdir(parents=True, exist_ok=True)

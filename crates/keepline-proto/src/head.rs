@@ -225,6 +225,12 @@ impl ResponseHead {
         &self.fields
     }
 
+    /// The header section alone, to be [reclaimed](crate::Connection::reclaim).
+    #[must_use]
+    pub fn into_fields(self) -> Fields {
+        self.fields
+    }
+
     /// Bytes that the head took on the wire.
     #[must_use]
     pub fn wire_len(&self) -> usize {

@@ -210,37 +210,45 @@ pub struct Coupling {
 /// Applies the couplings until nothing changes.
 #[must_use]
 pub const fn settle(mut pair: Pair, coupling: Coupling) -> Pair {
-    // Each step moves a side strictly forward (Done → MightSwitch → Switched, Idle or
-    // Done → MustClose), so three rounds reach the fixed point; a test checks that.
-    let mut rounds = 3_u8;
-    while rounds > 0 {
-        pair.client = match (pair.client, pair.server) {
-            (State::Done, State::Idle | State::SendResponse) if coupling.switch_asked => {
-                State::MightSwitch
-            }
-            (State::MightSwitch | State::Done, State::Switched) => State::Switched,
-            (State::MightSwitch, State::SendBody | State::Done) => State::Done,
-            (State::Idle | State::Done | State::MightSwitch, State::Closed | State::Error) => {
-                State::MustClose
-            }
-            // "A client that receives a 'close' connection option MUST cease sending requests on
-            // that connection" (RFC 9112 §9.6): here the answer that said so is on its way or
-            // over, and the client was ahead of it.
-            (State::Idle, State::SendBody | State::Done | State::MustClose) if coupling.closing => {
-                State::MustClose
-            }
-            (State::Done, _) if coupling.closing => State::MustClose,
-            (client, _) => client,
-        };
-        pair.server = match (pair.client, pair.server) {
-            // A client that broke the protocol can still be told so: `Idle` stays.
-            (State::Closed, State::Idle) | (State::Closed | State::Error, State::Done) => {
-                State::MustClose
-            }
-            (_, State::Done) if coupling.closing => State::MustClose,
-            (_, server) => server,
-        };
-        rounds = rounds.saturating_sub(1);
+    loop {
+        // Each round moves a side strictly forward (Done → MightSwitch → Switched, Idle or
+        // Done → MustClose) or is the last; a test goes through all pairs.
+        let settled = settle_once(pair, coupling);
+        let is_same =
+            settled.client as u8 == pair.client as u8 && settled.server as u8 == pair.server as u8;
+        if is_same {
+            return settled;
+        }
+        pair = settled;
     }
-    pair
+}
+
+const fn settle_once(Pair { client, server }: Pair, coupling: Coupling) -> Pair {
+    let client = match (client, server) {
+        (State::Done, State::Idle | State::SendResponse) if coupling.switch_asked => {
+            State::MightSwitch
+        }
+        (State::MightSwitch | State::Done, State::Switched) => State::Switched,
+        (State::MightSwitch, State::SendBody | State::Done) => State::Done,
+        (State::Idle | State::Done | State::MightSwitch, State::Closed | State::Error) => {
+            State::MustClose
+        }
+        // "A client that receives a 'close' connection option MUST cease sending requests on
+        // that connection" (RFC 9112 §9.6): here the answer that said so is on its way or
+        // over, and the client was ahead of it.
+        (State::Idle, State::SendBody | State::Done | State::MustClose) if coupling.closing => {
+            State::MustClose
+        }
+        (State::Done, _) if coupling.closing => State::MustClose,
+        (client, _) => client,
+    };
+    let server = match (client, server) {
+        // A client that broke the protocol can still be told so: `Idle` stays.
+        (State::Closed, State::Idle) | (State::Closed | State::Error, State::Done) => {
+            State::MustClose
+        }
+        (_, State::Done) if coupling.closing => State::MustClose,
+        (_, server) => server,
+    };
+    Pair { client, server }
 }

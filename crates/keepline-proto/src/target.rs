@@ -4,6 +4,7 @@ use http::Method;
 
 use crate::RemoteError;
 use crate::facts::decimal;
+use crate::field::all;
 
 /// The form of a request target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,10 +25,7 @@ pub enum TargetForm {
 /// [`RemoteError::InvalidTarget`] if it has none of the forms, or not one of its method's. A
 /// fragment is no part of a target, and bytes outside ASCII have to be percent-encoded.
 pub fn target_form(method: &Method, target: &[u8]) -> Result<TargetForm, RemoteError> {
-    if !target
-        .iter()
-        .all(|&byte| matches!(byte, b'!'..=b'~') && byte != b'#')
-    {
+    if !all(target, |byte| matches!(byte, b'!'..=b'~') & (byte != b'#')) {
         return Err(RemoteError::InvalidTarget);
     }
     if *method == Method::CONNECT {

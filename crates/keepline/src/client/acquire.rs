@@ -12,6 +12,36 @@ use super::{Shared, dial};
 use crate::error::{Error, Phase};
 use crate::pool::{Acquired, Demand, NoDelivery, Supply, Waiter};
 
+/// How sure a caller of the raw layer wants to be that its connection is alive. A peer may close an
+/// idle connection at any moment (RFC 9112 §9.3.1), so only a new one can be relied on, and that
+/// not for long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Freshness {
+    /// Any that the runtime knows nothing bad of, which costs no system call: for a request that
+    /// can be sent again.
+    Any,
+    /// One on which the kernel has seen nothing either, which costs one system call: for a request
+    /// that cannot be sent again.
+    Checked,
+    /// A newly dialled one, whatever the pool has: for a request that is sent again and may have
+    /// been received the first time. Where a limit leaves no room for a dial, whatever comes.
+    New,
+}
+
+/// A connection for `key`, of this freshness.
+pub(super) async fn acquire_as(
+    shared: &Arc<Shared>,
+    key: &Key,
+    freshness: Freshness,
+) -> Result<Lease, Error> {
+    match freshness {
+        Freshness::Any => acquire(shared, key, true).await,
+        Freshness::Checked => acquire(shared, key, false).await,
+        Freshness::New => acquire_new(shared, key).await,
+    }
+}
+
 /// A connection for `key`: an idle one that is alive, else the first that comes back or is opened.
 /// `is_replayable`: the request can be sent again if the connection turns out dead.
 pub(super) async fn acquire(

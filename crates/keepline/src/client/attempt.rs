@@ -1,5 +1,6 @@
 //! A typed request, from the attempt to send it to the head of its response.
 
+use std::borrow::Cow;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -15,8 +16,10 @@ use super::event::Event;
 use super::exchange::{Exchange, Head};
 use super::interim::OnInterim;
 use super::key::Key;
+use super::meter::{self, RequestMeter};
 use super::response::ResponseBody;
 use super::retry::{self, Decision, Failure, MOST_ATTEMPTS};
+use super::target::Target;
 use super::upload::Upload;
 use crate::error::{Error, ErrorKind};
 use crate::upgrade::{self, OnUpgrade};
@@ -28,27 +31,43 @@ pub(super) async fn send(
     request: Request<Body>,
 ) -> Result<Response<Body>, Error> {
     let (parts, body) = request.into_parts();
-    let key = Key::of(&parts.uri)?;
-    if parts.method == Method::CONNECT {
-        return Err(invalid(
-            "CONNECT opens a tunnel, which a Transport does not offer",
-        ));
-    }
+    let target = parts.extensions.get::<Target>();
+    let key = match target {
+        Some(target) => target.key().clone(),
+        None if parts.method == Method::CONNECT => {
+            return Err(invalid(
+                "CONNECT needs a client::Target among its extensions: the proxy to ask",
+            ));
+        }
+        None => Key::of(&parts.uri)?,
+    };
+    let meter = RequestMeter::begin(&key, &parts.method);
+    let outcome = send_to(shared, &key, &parts, body).await;
+    meter.end(&outcome);
+    outcome
+}
+
+/// Sends the request on connections for `key`, until one attempt is not to be repeated.
+async fn send_to(
+    shared: &Arc<Shared>,
+    key: &Key,
+    parts: &Parts,
+    mut body: Body,
+) -> Result<Response<Body>, Error> {
     let is_idempotent = retry::is_idempotent(&parts.method, &parts.headers);
-    let mut body = body;
     let mut attempts = 0;
     let mut wants_new = false;
     loop {
         attempts += 1;
         let mut lease = if wants_new || attempts == MOST_ATTEMPTS {
-            acquire_new(shared, &key).await?
+            acquire_new(shared, key).await?
         } else {
-            acquire(shared, &key, is_idempotent && body.replay().is_some()).await?
+            acquire(shared, key, is_idempotent && body.replay().is_some()).await?
         };
         lease.retries = attempts - 1;
         let replay = body.replay();
         let was_fresh = lease.is_fresh();
-        let failed = match attempt(Exchange::new(lease), &parts, body).await {
+        let failed = match attempt(Exchange::new(lease), parts, body).await {
             Ok(response) => return Ok(response),
             Err(failed) => failed,
         };
@@ -73,6 +92,7 @@ pub(super) async fn send(
             _ => return Err(failed.error),
         }
         shared.pool.note_retry();
+        meter::retrying(key);
         if let Some(info) = &failed.info {
             let connection = info.id;
             shared.events.tell(|| Event::Retrying { connection });
@@ -189,6 +209,8 @@ async fn respond(
             });
         }
     };
+    let (status, version) = (head.status(), head.version());
+    exchange.reclaim(head);
     let is_over = exchange.is_request_over();
     let mut on_upgrade = None;
     let body = if is_switch {
@@ -203,8 +225,8 @@ async fn respond(
         Body::stream(ResponseBody::new(exchange, upload))
     };
     let mut response = Response::new(body);
-    *response.status_mut() = head.status();
-    *response.version_mut() = head.version();
+    *response.status_mut() = status;
+    *response.version_mut() = version;
     *response.headers_mut() = headers;
     response.extensions_mut().insert(info);
     if let Some(on_upgrade) = on_upgrade {
@@ -242,19 +264,23 @@ fn whole_body(exchange: &mut Exchange) -> Option<Body> {
 }
 
 fn send_head(exchange: &mut Exchange, parts: &Parts, length: BodyLength) -> Result<(), Error> {
-    let target = parts
-        .uri
-        .path_and_query()
-        .map_or("/", |target| target.as_str());
-    let target = if target.is_empty() { "/" } else { target };
+    // Without one there is a Target; where its socket leads is another matter.
+    let authority = match (parts.uri.authority(), parts.extensions.get::<Target>()) {
+        (Some(authority), _) => Cow::Borrowed(authority.as_str()),
+        (None, Some(target)) => Cow::Owned(target.origin().authority()),
+        (None, None) => Cow::Borrowed(""),
+    };
+    let target = match parts.uri.path_and_query() {
+        // RFC 9112 §3.2.3: the far end of the tunnel, and nothing else.
+        _ if parts.method == Method::CONNECT => &authority,
+        None => "/",
+        Some(target) if target.as_str().is_empty() => "/",
+        Some(target) => target.as_str(),
+    };
     let line = RequestLine {
         method: &parts.method,
         target: target.as_bytes(),
     };
-    let authority = parts
-        .uri
-        .authority()
-        .map_or("", |authority| authority.as_str());
     let host = Field::new(b"host", authority.as_bytes())?;
     let own_host = (!parts.headers.contains_key(header::HOST)).then_some(host);
     let fields = own_host.into_iter().chain(fields(&parts.headers));

@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,11 +13,13 @@ use http::Uri;
 use keepline_proto::Config;
 
 use super::Transport;
+use super::connect::connect_unix;
 use super::connector::Connector;
-use super::key::{Key, Origin};
+use super::key::Origin;
 use super::key_settings::{KeySettings, check_limits};
 use super::life::LifeSettings;
 use super::reuse::DrainLimits;
+use super::target::Target;
 use crate::error::{Error, ErrorKind};
 use crate::net::Stream;
 use crate::pool::{KeyLimits, Limits};
@@ -62,7 +65,9 @@ impl Default for Settings {
 pub struct TransportBuilder {
     limits: Limits,
     for_all: KeySettings,
-    overrides: Vec<(Uri, KeySettings)>,
+    overrides: Vec<(Target, KeySettings)>,
+    /// The first URI that is not one of http or https.
+    bad_uri: Option<Error>,
     settings: Settings,
     #[cfg(feature = "tls")]
     tls: Option<ClientTls>,
@@ -77,8 +82,19 @@ impl TransportBuilder {
     }
 
     /// Settings of the key of this URI, instead of those of every key.
-    pub fn for_key(mut self, uri: Uri, settings: KeySettings) -> Self {
-        self.overrides.push((uri, settings));
+    pub fn for_key(mut self, uri: &Uri, settings: KeySettings) -> Self {
+        match Target::of(uri) {
+            Ok(target) => self.overrides.push((target, settings)),
+            Err(error) => {
+                self.bad_uri.get_or_insert(error);
+            }
+        }
+        self
+    }
+
+    /// Settings of the key of this target, instead of those of every key.
+    pub fn for_target(mut self, target: Target, settings: KeySettings) -> Self {
+        self.overrides.push((target, settings));
         self
     }
 
@@ -198,19 +214,17 @@ impl TransportBuilder {
     }
 
     /// Opens connections by `connect` instead of resolving the host and connecting a TCP socket
-    /// (Go: `DialContext`): a Unix socket, a tunnel, a resolver of one's own, an end of a pipe in a
+    /// (Go: `DialContext`): a tunnel, a resolver of one's own, an end of a pipe in a
     /// test. The connect timeout holds for it, and for https TLS is started on what it gives. It
     /// runs in a task of its own, and all requests of an origin share what it opens.
     ///
     /// ```
-    /// # #[cfg(unix)] {
     /// use keepline::{Transport, net::Stream};
-    /// use tokio::net::UnixStream;
+    /// use tokio::net::TcpStream;
     ///
-    /// let docker = Transport::builder()
-    ///     .connector(|_| async { UnixStream::connect("/run/docker.sock").await.map(Stream::from) })
+    /// let tunnelled = Transport::builder()
+    ///     .connector(|_| async { TcpStream::connect("127.0.0.1:2222").await.map(Stream::from) })
     ///     .build();
-    /// # }
     /// ```
     pub fn connector<F, C>(mut self, connect: F) -> Self
     where
@@ -219,6 +233,16 @@ impl TransportBuilder {
     {
         self.settings.connector = Some(Connector::new(connect));
         self
+    }
+
+    /// Opens connections to this Unix socket, whatever the host: a [`connector`](Self::connector).
+    /// For some hosts only, give their requests a [`Target`].
+    pub fn unix_socket(self, path: impl Into<PathBuf>) -> Self {
+        let path: Arc<Path> = path.into().into();
+        self.connector(move |_| {
+            let path = Arc::clone(&path);
+            async move { connect_unix(&path).await }
+        })
     }
 
     /// How responses are read: their limits.
@@ -241,6 +265,9 @@ impl TransportBuilder {
     /// maximum, a timeout of 0, a jitter outside 0 to 1.
     pub fn build(self) -> Result<Transport, Error> {
         self.check_times()?;
+        if let Some(error) = self.bad_uri {
+            return Err(error);
+        }
         let base = KeyLimits {
             idle: self.limits.idle,
             ..KeyLimits::default()
@@ -252,10 +279,10 @@ impl TransportBuilder {
         };
         check_limits(&limits, &per_key)?;
         let mut overrides = HashMap::new();
-        for (uri, settings) in &self.overrides {
+        for (target, settings) in self.overrides {
             let of_key = settings.limits(&per_key);
             check_limits(&limits, &of_key)?;
-            overrides.insert(Key::of(uri)?, of_key);
+            overrides.insert(target.into_key(), of_key);
         }
         Ok(Transport::from_parts(
             limits,
@@ -339,7 +366,7 @@ mod tests {
             ("no requests", builder().max_requests(0)),
             (
                 "a key that is none",
-                builder().for_key("/x".parse().unwrap(), key()),
+                builder().for_key(&"/x".parse().unwrap(), key()),
             ),
         ] {
             let error = bad.build().expect_err(what);

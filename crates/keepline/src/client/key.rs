@@ -1,20 +1,66 @@
 //! What makes two connections interchangeable.
 //!
 //! Equality decides, never a hash alone. The scheme, the host (case folded: `EXAMPLE.com` and
-//! `example.com` are one, unlike in Go) and the port.
+//! `example.com` are one, unlike in Go) and the port; where the socket leads; how TLS is spoken;
+//! from which local address; and a tag of whoever asks.
 
 use std::cell::RefCell;
 use std::fmt;
-use std::sync::Arc;
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
 
 use http::Uri;
 use http::uri::{Authority, Scheme};
 
 use crate::error::{Error, ErrorKind};
+#[cfg(feature = "tls")]
+use crate::tls::{ClientTls, PeerName};
 
-/// The key of a pool: requests with equal keys can use each other's connections.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Key(Arc<Origin>);
+/// The key of a pool: requests with equal keys can use each other's connections. Cheap to clone;
+/// its hash is computed once, and a clone is told equal by its address.
+#[derive(Clone)]
+pub(crate) struct Key(Arc<Keyed>);
+
+struct Keyed {
+    hash: u64,
+    route: Route,
+}
+
+/// All that a connection depends on.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Route {
+    pub(crate) origin: Origin,
+    pub(crate) via: Via,
+    #[cfg(feature = "tls")]
+    pub(crate) tls: TlsRoute,
+    /// The local address that the socket is bound to. Port 0: any.
+    pub(crate) local: Option<SocketAddr>,
+    /// Whatever keeps connections of one origin apart.
+    pub(crate) tag: u64,
+}
+
+/// Where the socket leads.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Via {
+    /// To an address of the origin's host.
+    Host,
+    /// To this address, whatever the host is.
+    Address(SocketAddr),
+    /// To a Unix socket.
+    Unix(Box<Path>),
+}
+
+/// How TLS is spoken with the origin, where that differs from what the Transport does.
+#[cfg(feature = "tls")]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub(crate) struct TlsRoute {
+    /// Instead of the Transport's.
+    pub(crate) tls: Option<ClientTls>,
+    /// The name that the server has to prove, if not the host.
+    pub(crate) name: Option<PeerName>,
+}
 
 /// Where a request goes: the scheme, host and port of its URI.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -25,6 +71,48 @@ pub struct Origin {
 }
 
 impl Origin {
+    /// From a URI.
+    ///
+    /// # Errors
+    /// The URI has no scheme or host, or one that is not supported; the error says which.
+    fn of(is_secure: bool, authority: &Authority) -> Result<Self, Error> {
+        if authority.as_str().contains('@') {
+            return Err(invalid(
+                "user information in a URI is not supported; set the Authorization field",
+            ));
+        }
+        let host = authority.host();
+        if host.is_empty() {
+            return Err(invalid("the URI has no host"));
+        }
+        let rest = authority.as_str().get(host.len()..).unwrap_or_default();
+        let port = match rest.strip_prefix(':') {
+            None | Some("") => default_port(is_secure),
+            // `parse` would accept a sign.
+            Some(port) if !port.bytes().all(|x| x.is_ascii_digit()) => {
+                return Err(invalid("the port is not a number"));
+            }
+            Some(port) => port
+                .parse()
+                .map_err(|_| invalid("the port is larger than 65535"))?,
+        };
+        Ok(Self {
+            is_secure,
+            host: host.to_ascii_lowercase().into_boxed_str(),
+            port,
+        })
+    }
+
+    /// Host and port as in a URI or in Host: without the port that its scheme has anyway.
+    #[must_use]
+    pub fn authority(&self) -> String {
+        if self.port == default_port(self.is_secure) {
+            self.host.to_string()
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
+    }
+
     /// TLS is spoken to it: its scheme is https.
     #[must_use]
     pub const fn is_secure(&self) -> bool {
@@ -44,50 +132,78 @@ impl Origin {
     }
 }
 
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.is_secure { "https" } else { "http" };
+        write!(f, "{scheme}://{}:{}", self.host, self.port)
+    }
+}
+
+impl Route {
+    /// To an address of the host of an origin, as the Transport does it.
+    fn to(origin: Origin) -> Self {
+        Self {
+            origin,
+            via: Via::Host,
+            #[cfg(feature = "tls")]
+            tls: TlsRoute::default(),
+            local: None,
+            tag: 0,
+        }
+    }
+
+    /// To the origin of a URI.
+    ///
+    /// # Errors
+    /// The URI has no scheme or host, or one that is not supported; the error says which.
+    pub(crate) fn of(uri: &Uri) -> Result<Self, Error> {
+        let (is_secure, authority) = parts(uri)?;
+        Origin::of(is_secure, authority).map(Self::to)
+    }
+}
+
+impl From<Route> for Key {
+    fn from(route: Route) -> Self {
+        // Random for each process: nobody can choose hosts that collide.
+        static HASHER: OnceLock<RandomState> = OnceLock::new();
+        let hash = HASHER.get_or_init(RandomState::new).hash_one(&route);
+        Self(Arc::new(Keyed { hash, route }))
+    }
+}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+            || (self.0.hash == other.0.hash && self.0.route == other.0.route)
+    }
+}
+
+impl Eq for Key {}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.0.hash);
+    }
+}
+
 impl Key {
     /// The key of a URI.
     ///
     /// # Errors
     /// The URI has no scheme or host, or one that is not supported; the error says which.
     pub(crate) fn of(uri: &Uri) -> Result<Self, Error> {
-        let (Some(scheme), Some(authority)) = (uri.scheme(), uri.authority()) else {
-            return Err(invalid(
-                "the URI needs a scheme and a host, as in http://example.com/",
-            ));
-        };
-        let is_secure = is_secure(scheme)?;
+        let (is_secure, authority) = parts(uri)?;
         recent(is_secure, authority, || {
-            if authority.as_str().contains('@') {
-                return Err(invalid(
-                    "user information in a URI is not supported; set the Authorization field",
-                ));
-            }
-            let host = authority.host();
-            if host.is_empty() {
-                return Err(invalid("the URI has no host"));
-            }
-            let rest = authority.as_str().get(host.len()..).unwrap_or_default();
-            let port = match rest.strip_prefix(':') {
-                None | Some("") => default_port(is_secure),
-                // `parse` would accept a sign.
-                Some(port) if !port.bytes().all(|x| x.is_ascii_digit()) => {
-                    return Err(invalid("the port is not a number"));
-                }
-                Some(port) => port
-                    .parse()
-                    .map_err(|_| invalid("the port is larger than 65535"))?,
-            };
-            let host = host.to_ascii_lowercase().into_boxed_str();
-            Ok(Self(Arc::new(Origin {
-                is_secure,
-                host,
-                port,
-            })))
+            Ok(Route::to(Origin::of(is_secure, authority)?).into())
         })
     }
 
+    pub(crate) fn route(&self) -> &Route {
+        &self.0.route
+    }
+
     pub(crate) fn origin(&self) -> &Origin {
-        &self.0
+        &self.0.route.origin
     }
 }
 
@@ -99,17 +215,23 @@ impl fmt::Debug for Key {
 
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Origin {
-            is_secure,
-            host,
-            port,
-        } = &*self.0;
-        write!(
-            f,
-            "{}://{host}:{port}",
-            if *is_secure { "https" } else { "http" }
-        )
+        self.origin().fmt(f)?;
+        match &self.route().via {
+            Via::Host => Ok(()),
+            Via::Address(address) => write!(f, " at {address}"),
+            Via::Unix(path) => write!(f, " at unix:{}", path.display()),
+        }
     }
+}
+
+/// What of a URI decides where it leads.
+fn parts(uri: &Uri) -> Result<(bool, &Authority), Error> {
+    let (Some(scheme), Some(authority)) = (uri.scheme(), uri.authority()) else {
+        return Err(invalid(
+            "the URI needs a scheme and a host, as in http://example.com/",
+        ));
+    };
+    Ok((is_secure(scheme)?, authority))
 }
 
 fn is_secure(scheme: &Scheme) -> Result<bool, Error> {
@@ -141,7 +263,7 @@ fn recent(
         static LAST: RefCell<Option<(Authority, Key)>> = const { RefCell::new(None) };
     }
     let known = LAST.try_with(|last| match &*last.borrow() {
-        Some((known, key)) if key.0.is_secure == is_secure && known == authority => {
+        Some((known, key)) if key.origin().is_secure == is_secure && known == authority => {
             Some(key.clone())
         }
         _ => None,

@@ -5,8 +5,8 @@
 //! the request drives the connection, then the body of the response does, and the end of the body
 //! gives the connection back before the reader sees it.
 //!
-//! - `key`: what makes two connections interchangeable;
-//! - `dial`: opens connections, each dial in a task of its own;
+//! - `key`, [`Target`]: what makes two connections interchangeable;
+//! - `dial`: brings new connections into the pool, each by a task of its own; `connect` opens them;
 //! - `lease`: a connection of the pool in the hands of one exchange;
 //! - [`Exchange`]: the raw layer, heads with spans and content as bytes;
 //! - `attempt`, `upload`, `response`: the typed layer on it;
@@ -15,6 +15,7 @@
 mod acquire;
 mod attempt;
 mod builder;
+mod connect;
 mod connector;
 mod dial;
 mod event;
@@ -24,9 +25,12 @@ mod key;
 mod key_settings;
 mod lease;
 mod life;
+#[cfg_attr(not(feature = "metrics"), path = "meter_off.rs")]
+mod meter;
 mod response;
 mod retry;
 mod reuse;
+mod target;
 mod upload;
 
 use std::collections::HashMap;
@@ -42,14 +46,18 @@ use http::{Request, Response, Uri};
 use tokio::runtime::Handle;
 
 pub use crate::pool::{IdleOrder, OnMiss};
+pub use acquire::Freshness;
 pub use builder::TransportBuilder;
 pub use event::{Event, Events};
 pub use exchange::{Exchange, Head};
 pub use interim::OnInterim;
 pub use key::Origin;
 pub use key_settings::KeySettings;
+#[cfg(feature = "metrics")]
+pub use meter::describe_metrics;
+pub use target::{Target, TargetBuilder};
 
-use self::acquire::acquire;
+use self::acquire::acquire_as;
 use self::builder::Settings;
 use self::event::Hub;
 use self::key::Key;
@@ -153,8 +161,13 @@ impl Transport {
     /// Sends a request and answers with the head of its response, whose body follows as it is
     /// read. The response carries its [`ConnectionInfo`](crate::ConnectionInfo) as an extension.
     ///
+    /// A [`Target`] in the extensions of the request says where it goes instead of its URI, which
+    /// then need not have more than a path; Host is still made of the URI where that has one.
+    ///
     /// After `101 Switching Protocols` the connection is in the extensions of the response, as an
-    /// [`OnUpgrade`](crate::upgrade::OnUpgrade) that is ready at once.
+    /// [`OnUpgrade`](crate::upgrade::OnUpgrade) that is ready at once. So it is after 2xx to CONNECT,
+    /// which asks the server of its [`Target`] to open a tunnel to the host and port that are its
+    /// URI; any other answer to it is a response like all others.
     ///
     /// Cancel-safe: dropping the future closes the connection it had (`cancelled`), gives up a
     /// place in the queue, and leaves a dial to others.
@@ -175,8 +188,28 @@ impl Transport {
     /// # Errors
     /// The URI is not one of http or https, or no connection could be made.
     pub async fn exchange(&self, uri: &Uri) -> Result<Exchange, Error> {
-        let key = Key::of(uri)?;
-        Ok(Exchange::new(acquire(&self.shared, &key, false).await?))
+        self.exchange_with(&Target::of(uri)?, Freshness::Checked)
+            .await
+    }
+
+    /// A connection to `target`, for one exchange on the raw layer. On a reused connection this
+    /// allocates nothing. The exchange is not retried: its [`connection`](Exchange::connection)
+    /// and errors tell what a caller has to know for that.
+    ///
+    /// Cancel-safe, as [`send`](Self::send).
+    ///
+    /// # Errors
+    /// No connection could be made.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime with I/O and time enabled.
+    pub async fn exchange_with(
+        &self,
+        target: &Target,
+        freshness: Freshness,
+    ) -> Result<Exchange, Error> {
+        let lease = acquire_as(&self.shared, target.key(), freshness).await?;
+        Ok(Exchange::new(lease))
     }
 
     /// Opens connections to the origin of `uri` ahead of need, as many as there is room for under
@@ -250,8 +283,12 @@ impl pool::Owner<Key, Box<Pooled>> for PoolOwner {
 
     fn note(&self, connection: &Box<Pooled>, note: Note) {
         let number = connection.id;
-        if let Note::Closing(reason) = note {
-            tracing::debug!(connection = number, %reason, "connection closed");
+        match note {
+            Note::Returned => connection.meter.idle(),
+            Note::Closing(reason) => {
+                connection.meter.closed(reason);
+                tracing::debug!(connection = number, %reason, "connection closed");
+            }
         }
         if let Some(shared) = self.0.upgrade() {
             shared.events.tell(|| match note {

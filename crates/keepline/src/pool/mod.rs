@@ -9,6 +9,8 @@ mod learned;
 mod list;
 mod policy;
 mod reaper;
+mod reapers;
+mod shared;
 mod state;
 mod stats;
 mod waiter;
@@ -16,20 +18,21 @@ mod wheel;
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use policy::Now;
 pub(crate) use policy::{Expiry, KeyLimits, Limits, after, earlier};
 pub use policy::{IdleOrder, OnMiss};
 pub(crate) use reaper::{Reaper, Watch};
-use state::{Checkout, Effects, Given, Parked, State};
-pub(crate) use state::{Demand, Entry, KeySlot, Supply, WaiterId};
+use shared::Shared;
+use state::{Checkout, State};
+pub(crate) use state::{Demand, Entry, Home, KeySlot, Supply, WaiterId};
 pub use stats::Stats;
 pub(crate) use waiter::Waiter;
 
@@ -76,21 +79,6 @@ pub(crate) enum NoDelivery {
     AskAgain,
 }
 
-/// What all handles of a pool share.
-pub(crate) struct Shared<K, C>
-where
-    K: Eq + Hash + Clone,
-    C: Entry,
-{
-    state: Mutex<State<K, C, oneshot::Sender<Delivery<C>>>>,
-    owner: Box<dyn Owner<K, C>>,
-    reapers: Mutex<Vec<Arc<Reaper>>>,
-    /// Told when something has ended after the shutdown began.
-    quiet: Notify,
-    /// Told when the shutdown begins.
-    stopping: Notify,
-}
-
 /// A pool of connections by key.
 pub(crate) struct Pool<K, C>(Arc<Shared<K, C>>)
 where
@@ -133,22 +121,18 @@ where
         overrides: HashMap<K, KeyLimits>,
         owner: impl Owner<K, C>,
     ) -> Self {
-        Self(Arc::new(Shared {
-            state: Mutex::new(State::new(limits, overrides, Instant::now())),
-            owner: Box::new(owner),
-            reapers: Mutex::default(),
-            quiet: Notify::new(),
-            stopping: Notify::new(),
-        }))
+        let state = State::new(limits, overrides, Instant::now());
+        Self(Arc::new(Shared::new(state, Box::new(owner))))
     }
 
-    /// Takes an idle connection, or queues for the next one.
+    /// Takes an idle connection, of this runtime if it has one, or queues for the next one.
     pub(crate) fn checkout(&self, key: &K) -> Result<Acquired<K, C>, Error> {
+        let here = self.0.reapers.home_here();
         self.0.with(|state, effects| {
             if state.is_shut_down() {
                 return Err(Error::new(ErrorKind::Shutdown));
             }
-            Ok(match state.checkout(key, Now::read(), effects) {
+            Ok(match state.checkout(key, here, Now::read(), effects) {
                 Checkout::Hit {
                     slot,
                     connection,
@@ -282,24 +266,7 @@ where
 
     /// The reaper of the runtime that this is called in.
     pub(crate) fn reaper_here(&self) -> Arc<Reaper> {
-        let handle = Handle::current();
-        let mut reapers = self
-            .0
-            .reapers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = reapers
-            .iter()
-            .find(|known| known.handle.id() == handle.id())
-        {
-            return Arc::clone(known);
-        }
-        let reaper = Reaper::new(handle.clone());
-        reapers.push(Arc::clone(&reaper));
-        // A runtime that is shutting down drops the task here and now, which takes the same lock.
-        drop(reapers);
-        handle.spawn(reaper::run(Arc::downgrade(&self.0), Arc::clone(&reaper)));
-        reaper
+        self.0.reapers.here(&self.0)
     }
 
     /// Ready when the pool is being shut down.
@@ -327,149 +294,6 @@ where
                 return;
             }
             notified.await;
-        }
-    }
-}
-
-impl<K: Eq + Hash + Clone, C: Entry> Shared<K, C> {
-    fn lock(&self) -> MutexGuard<'_, State<K, C, oneshot::Sender<Delivery<C>>>> {
-        // A panic under the lock would be a bug of the pure state; what it holds is still whole.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn note_quiet(&self) {
-        self.quiet.notify_waiters();
-    }
-}
-
-impl<K, C> Shared<K, C>
-where
-    K: Eq + Hash + Clone + Send + 'static,
-    C: Connection,
-{
-    /// Decides under the lock, and carries out what follows without it.
-    fn with<T>(
-        &self,
-        decide: impl FnOnce(&mut State<K, C, oneshot::Sender<Delivery<C>>>, &mut Effects<K, C>) -> T,
-    ) -> T {
-        let mut effects = Effects::default();
-        let decided = decide(&mut self.lock(), &mut effects);
-        self.carry_out(effects);
-        decided
-    }
-
-    fn carry_out(&self, effects: Effects<K, C>) {
-        for (connection, reason) in effects.closed {
-            self.owner.note(&connection, Note::Closing(reason));
-        }
-        if effects.dials.is_empty() {
-            return;
-        }
-        let elsewhere = match Handle::try_current() {
-            Ok(_) => None,
-            Err(_) => self.any_runtime(),
-        };
-        for demand in effects.dials {
-            self.owner.dial(demand, elsewhere.as_ref());
-        }
-    }
-
-    /// A runtime that connections of this pool live in.
-    fn any_runtime(&self) -> Option<Handle> {
-        let reapers = self.reapers.lock().unwrap_or_else(PoisonError::into_inner);
-        reapers
-            .iter()
-            .find(|reaper| !reaper.is_gone())
-            .map(|reaper| reaper.runtime().clone())
-    }
-
-    fn give(&self, slot: KeySlot, connection: C) {
-        let mut next = Some(connection);
-        while let Some(connection) = next.take() {
-            let watch = Arc::clone(connection.watch());
-            self.owner.note(&connection, Note::Returned);
-            let now = Now::read();
-            let own = connection.expiry(now.instant);
-            let given = self.with(|state, effects| {
-                let given = state.give(slot, connection, own, now, effects);
-                watch.follow(&given);
-                given
-            });
-            next = self.deliver(given, &watch);
-        }
-    }
-
-    /// Puts a connection back among the idle ones, as if it had never been taken out; or to whoever
-    /// has come to wait for it meanwhile.
-    fn put_back(&self, parked: Parked<C>) {
-        let (slot, watch) = (parked.slot, Arc::clone(parked.connection.watch()));
-        let given = self.with(|state, effects| {
-            let given = state.put_back(parked, effects);
-            watch.follow(&given);
-            given
-        });
-        if let Some(undelivered) = self.deliver(given, &watch) {
-            self.give(slot, undelivered);
-        }
-    }
-
-    /// Carries out where a connection goes. Answers it if its waiter went away between the lock
-    /// and the delivery.
-    fn deliver(
-        &self,
-        given: Given<C, oneshot::Sender<Delivery<C>>>,
-        watch: &Arc<Watch>,
-    ) -> Option<C> {
-        match given {
-            Given::To { waiter, connection } => {
-                if let Err(Ok(returned)) = waiter.send(Ok(connection)) {
-                    self.lock().not_acquired(&returned);
-                    return Some(returned);
-                }
-            }
-            Given::Idle { look_at, .. } => match look_at {
-                Some(_) => watch.reaper().look(),
-                None => watch.reaper().care(),
-            },
-            Given::Refused { connection, reason } => {
-                self.owner.note(&connection, Note::Closing(reason));
-                drop(connection);
-                self.note_quiet();
-            }
-        }
-        None
-    }
-
-    fn close(&self, slot: KeySlot, connection: C, reason: CloseReason) {
-        let is_shut_down = self.with(|state, effects| {
-            state.closed(slot, reason, effects);
-            state.is_shut_down()
-        });
-        self.owner.note(&connection, Note::Closing(reason));
-        drop(connection);
-        if is_shut_down {
-            self.note_quiet();
-        }
-    }
-
-    fn expire(&self) -> Option<Instant> {
-        self.with(|state, effects| state.expire(Now::read(), effects))
-    }
-
-    fn forget_reaper(&self, gone: &Arc<Reaper>) {
-        let mut reapers = self.reapers.lock().unwrap_or_else(PoisonError::into_inner);
-        reapers.retain(|reaper| !Arc::ptr_eq(reaper, gone));
-    }
-}
-
-impl<K: Eq + Hash + Clone, C: Entry> Drop for Shared<K, C> {
-    fn drop(&mut self) {
-        let reapers = self
-            .reapers
-            .get_mut()
-            .unwrap_or_else(PoisonError::into_inner);
-        for reaper in reapers.drain(..) {
-            reaper.look();
         }
     }
 }

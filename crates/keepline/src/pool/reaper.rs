@@ -19,14 +19,16 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::shared::Shared;
 use super::state::Given;
-use super::{Connection, Shared};
+use super::{Connection, Home};
 use crate::CloseReason;
 
 /// What the reaper of one runtime and the connections there share.
 #[derive(Debug)]
 pub(crate) struct Reaper {
-    pub(super) handle: Handle,
+    handle: Handle,
+    home: Home,
     woken: Mutex<Vec<Arc<Watch>>>,
     notify: Notify,
     /// It sleeps until the next connection expires, or is about to. Otherwise it has to be told of
@@ -48,9 +50,10 @@ pub(crate) struct Watch {
 }
 
 impl Reaper {
-    pub(super) fn new(handle: Handle) -> Arc<Self> {
+    pub(super) fn new(handle: Handle, home: Home) -> Arc<Self> {
         Arc::new(Self {
             handle,
+            home,
             woken: Mutex::default(),
             notify: Notify::new(),
             is_caring: AtomicBool::new(true),
@@ -66,6 +69,11 @@ impl Reaper {
     /// The runtime in which its connections are registered.
     pub(crate) const fn runtime(&self) -> &Handle {
         &self.handle
+    }
+
+    /// The number of its runtime.
+    pub(crate) const fn home(&self) -> Home {
+        self.home
     }
 
     /// Looks at the state again: something expires earlier than it thinks, or the pool is gone.
@@ -240,6 +248,6 @@ where
                 Arc::ptr_eq(connection.watch().reaper(), &self.reaper)
             });
         });
-        pool.forget_reaper(&self.reaper);
+        pool.reapers.forget(&self.reaper);
     }
 }

@@ -1,125 +1,89 @@
-//! TLS on the client's side: whom to trust, and how to start it on a stream.
+//! TLS on the client's side: how a handshake is made, and which configurations are the same.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{WebPkiSupportedAlgorithms, aws_lc_rs};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
-use rustls_platform_verifier::BuilderVerifierExt;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 use tokio_rustls::TlsConnector;
 
+use super::client_builder::ClientTlsBuilder;
+use super::identity::TlsIdentity;
 use crate::error::{Error, ErrorKind};
 use crate::net::Stream;
 
-/// How a Transport speaks TLS. Cheap to clone; sessions are resumed among all clones.
+/// How a client speaks TLS: whom it trusts, what it shows, what it negotiates. Cheap to clone;
+/// sessions are resumed among all connections of it and of its clones.
+///
+/// Two of them are equal if they are configured alike, and connections of equal ones are
+/// interchangeable. One made [from a configuration](Self::from_config) is equal to its clones only.
 #[derive(Clone)]
-pub struct ClientTls {
-    config: Arc<ClientConfig>,
-}
+pub struct ClientTls(Arc<Inner>);
 
-/// Builds a [`ClientTls`].
-#[derive(Debug, Default)]
-pub struct ClientTlsBuilder {
-    roots: Vec<CertificateDer<'static>>,
-    bad_pem: Option<String>,
-    skip_verification: bool,
+struct Inner {
+    config: Arc<ClientConfig>,
+    /// `None`: the configuration was given, and nothing is known of it.
+    identity: Option<TlsIdentity>,
 }
 
 impl ClientTls {
     /// Trusts what the operating system trusts.
-    #[must_use]
     pub fn builder() -> ClientTlsBuilder {
         ClientTlsBuilder::default()
     }
 
-    /// Starts TLS on a stream whose other end is to prove that it is `host`. Bounded by whoever
+    /// From a configuration of one's own, taken as it is: its ALPN list has to offer `http/1.1`
+    /// (or nothing).
+    #[must_use]
+    pub fn from_config(config: Arc<ClientConfig>) -> Self {
+        Self(Arc::new(Inner {
+            config,
+            identity: None,
+        }))
+    }
+
+    pub(super) fn identified(config: ClientConfig, identity: TlsIdentity) -> Self {
+        Self(Arc::new(Inner {
+            config: Arc::new(config),
+            identity: Some(identity),
+        }))
+    }
+
+    /// Starts TLS on a stream whose other end is to prove that it is `name`. Bounded by whoever
     /// calls; dropping the future closes the stream.
-    pub(crate) async fn connect(&self, host: &str, stream: Stream) -> Result<Stream, Error> {
-        let bare = host
-            .strip_prefix('[')
-            .and_then(|x| x.strip_suffix(']'))
-            .unwrap_or(host);
-        let name = ServerName::try_from(bare.to_owned())
-            .map_err(|error| Error::caused(ErrorKind::InvalidRequest, error))?;
+    pub(crate) async fn connect(&self, name: &PeerName, stream: Stream) -> Result<Stream, Error> {
         let plain = stream
             .into_plain()
             .ok_or_else(|| Error::new(ErrorKind::Tls))?;
-        let connector = TlsConnector::from(Arc::clone(&self.config));
+        let connector = TlsConnector::from(Arc::clone(&self.0.config));
         let tls = connector
-            .connect(name, plain)
+            .connect(name.0.clone(), plain)
             .await
             .map_err(|error| Error::caused(ErrorKind::Tls, error))?;
         Ok(Stream::tls(tokio_rustls::TlsStream::Client(tls)))
     }
 }
 
-impl ClientTlsBuilder {
-    /// Trusts these certificates (PEM, one or more) instead of the operating system's. May be
-    /// called several times.
-    #[must_use]
-    pub fn root_pem(mut self, pem: &[u8]) -> Self {
-        let before = self.roots.len();
-        for certificate in CertificateDer::pem_slice_iter(pem) {
-            match certificate {
-                Ok(certificate) => self.roots.push(certificate),
-                Err(error) => self.bad_pem = Some(error.to_string()),
+impl PartialEq for ClientTls {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+            || match (&self.0.identity, &other.0.identity) {
+                (Some(one), Some(other)) => one == other,
+                (None, None) => Arc::ptr_eq(&self.0.config, &other.0.config),
+                _ => false,
             }
-        }
-        if self.roots.len() == before && self.bad_pem.is_none() {
-            self.bad_pem = Some("there is no certificate in it".to_owned());
-        }
-        self
     }
+}
 
-    /// Accepts any certificate. The connection is encrypted and anybody may be at its other end.
-    #[must_use]
-    pub const fn danger_skip_verification(mut self) -> Self {
-        self.skip_verification = true;
-        self
-    }
+impl Eq for ClientTls {}
 
-    /// Builds it.
-    ///
-    /// # Errors
-    /// A root certificate is malformed, or the operating system's cannot be loaded.
-    pub fn build(self) -> Result<ClientTls, Error> {
-        if let Some(message) = self.bad_pem {
-            return Err(Error::caused(
-                ErrorKind::Tls,
-                format!("bad root certificate: {message}"),
-            ));
+impl Hash for ClientTls {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match &self.0.identity {
+            Some(identity) => identity.hash(state),
+            None => Arc::as_ptr(&self.0.config).hash(state),
         }
-        let tls_error = |error: rustls::Error| Error::caused(ErrorKind::Tls, error);
-        // Passed explicitly: a process-wide default would be somebody else's to choose.
-        let provider = Arc::new(aws_lc_rs::default_provider());
-        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-            .with_safe_default_protocol_versions()
-            .map_err(tls_error)?;
-        let mut config = if self.skip_verification {
-            let verifier = Arc::new(AcceptAny(provider.signature_verification_algorithms));
-            builder
-                .dangerous()
-                .with_custom_certificate_verifier(verifier)
-                .with_no_client_auth()
-        } else if self.roots.is_empty() {
-            builder
-                .with_platform_verifier()
-                .map_err(tls_error)?
-                .with_no_client_auth()
-        } else {
-            let mut roots = RootCertStore::empty();
-            for certificate in self.roots {
-                roots.add(certificate).map_err(tls_error)?;
-            }
-            builder.with_root_certificates(roots).with_no_client_auth()
-        };
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(ClientTls {
-            config: Arc::new(config),
-        })
     }
 }
 
@@ -129,41 +93,22 @@ impl fmt::Debug for ClientTls {
     }
 }
 
-/// Accepts any certificate; signatures are still checked, so that the handshake is a real one.
-#[derive(Debug)]
-struct AcceptAny(WebPkiSupportedAlgorithms);
+/// The name that a server has to prove, and that it is told by SNI (not an address: RFC 6066 §3).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct PeerName(ServerName<'static>);
 
-impl ServerCertVerifier for AcceptAny {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls12_signature(message, certificate, signature, &self.0)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls13_signature(message, certificate, signature, &self.0)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_schemes()
+impl PeerName {
+    /// From a host as it stands in a URI, an IPv6 address perhaps in brackets.
+    ///
+    /// # Errors
+    /// It is neither a DNS name nor an address.
+    pub(crate) fn of_host(host: &str) -> Result<Self, Error> {
+        let bare = host
+            .strip_prefix('[')
+            .and_then(|x| x.strip_suffix(']'))
+            .unwrap_or(host);
+        ServerName::try_from(bare.to_owned())
+            .map(Self)
+            .map_err(|error| Error::caused(ErrorKind::InvalidRequest, format!("{host}: {error}")))
     }
 }

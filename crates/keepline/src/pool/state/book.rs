@@ -1,13 +1,14 @@
 //! The bookkeeping that the operations of the state share: lists, keys and counts.
 //!
 //! Invariant: a key is in the list of unused keys exactly while it has no connection, no dial and
-//! no waiter; in the list of starved keys exactly while its flag says so.
+//! no waiter; in the list of starved keys exactly while its flag says so, which is only while more
+//! wait for it than dial: room that nobody needs is kept for nobody.
 
 use std::hash::Hash;
 
 use super::{
-    CloseReason, Effects, Entry, Expiry, Idle, KeySlot, LearnedLimit, Links, List, Now, PerKey,
-    State, WaiterId, Waiting,
+    CloseReason, Effects, Entry, Expiry, Home, Idle, KeySlot, LearnedLimit, Links, List, Now,
+    PerKey, State, WaiterId, Waiting,
 };
 use crate::pool::list::Linked;
 use crate::pool::wheel::BY_EXPIRY;
@@ -16,10 +17,18 @@ use crate::pool::wheel::BY_EXPIRY;
 pub(super) const BY_KEY: usize = 0;
 /// List of all idle connections; of the keys: the unused ones.
 pub(super) const BY_AGE: usize = 1;
+/// List of the idle connections of one key that are registered with one runtime.
+pub(super) const BY_HOME: usize = 3;
 
 impl<C> Linked<BY_KEY> for Idle<C> {
     fn links(&mut self) -> &mut Links {
         &mut self.by_key
+    }
+}
+
+impl<C> Linked<BY_HOME> for Idle<C> {
+    fn links(&mut self) -> &mut Links {
+        &mut self.by_home
     }
 }
 
@@ -78,6 +87,7 @@ impl<K: Eq + Hash + Clone, C: Entry, W> State<K, C, W> {
                 .copied()
                 .unwrap_or(self.limits.per_key),
             idle: List::default(),
+            homes: Vec::new(),
             waiters: List::default(),
             dialling: 0,
             own_dials: 0,
@@ -114,9 +124,6 @@ impl<K: Eq + Hash + Clone, C: Entry, W> State<K, C, W> {
 
     /// The key may have lost its last connection, dial or waiter. It has had one until now.
     pub(super) fn retire_if_unused(&mut self, slot: usize) {
-        if self.keys[slot].waiters.is_empty() {
-            self.feed(slot);
-        }
         if self.keys[slot].is_unused() {
             self.unused.push_back(&mut self.keys, slot);
         }
@@ -134,6 +141,13 @@ impl<K: Eq + Hash + Clone, C: Entry, W> State<K, C, W> {
     pub(super) fn feed(&mut self, slot: usize) {
         if std::mem::take(&mut self.keys[slot].is_starved) {
             self.starved.remove(&mut self.keys, slot);
+        }
+    }
+
+    /// The key waits for room no longer, if as many dial as wait.
+    pub(super) fn feed_unless_short(&mut self, slot: usize) {
+        if !self.is_short(slot) {
+            self.feed(slot);
         }
     }
 
@@ -187,6 +201,7 @@ impl<K: Eq + Hash + Clone, C: Entry, W> State<K, C, W> {
     pub(super) fn unqueue(&mut self, place: usize) -> W {
         let slot = self.waiting[place].slot;
         self.keys[slot].waiters.remove(&mut self.waiting, place);
+        self.feed_unless_short(slot);
         self.waiting.remove(place).waiter
     }
 
@@ -198,6 +213,7 @@ impl<K: Eq + Hash + Clone, C: Entry, W> State<K, C, W> {
         since: Now,
         expiry: Option<Expiry>,
     ) -> usize {
+        let Home(home) = connection.home();
         let place = self.idle.insert(Idle {
             connection,
             slot,
@@ -205,15 +221,19 @@ impl<K: Eq + Hash + Clone, C: Entry, W> State<K, C, W> {
             expiry,
             in_wheel: None,
             by_key: Links::default(),
+            by_home: Links::default(),
             by_age: Links::default(),
             by_expiry: Links::default(),
         });
         // Nearly always the newest. One that was only looked at has been idle for longer than those
         // that came meanwhile, and goes before them.
         let is_newer = |idle: &Idle<C>| idle.since.instant > since.instant;
-        self.keys[slot]
-            .idle
-            .push_before(&mut self.idle, place, is_newer);
+        let of_key = &mut self.keys[slot];
+        if of_key.homes.len() <= home {
+            of_key.homes.resize(home + 1, List::default());
+        }
+        of_key.homes[home].push_before(&mut self.idle, place, is_newer);
+        of_key.idle.push_before(&mut self.idle, place, is_newer);
         self.by_age.push_before(&mut self.idle, place, is_newer);
         if let Some(expiry) = expiry {
             let in_wheel = self.wheel.insert(&mut self.idle, place, expiry.at);
@@ -225,7 +245,10 @@ impl<K: Eq + Hash + Clone, C: Entry, W> State<K, C, W> {
     /// Takes an idle connection out of all lists.
     pub(super) fn unlink(&mut self, place: usize) -> C {
         let (slot, in_wheel) = (self.idle[place].slot, self.idle[place].in_wheel);
-        self.keys[slot].idle.remove(&mut self.idle, place);
+        let Home(home) = self.idle[place].connection.home();
+        let of_key = &mut self.keys[slot];
+        of_key.idle.remove(&mut self.idle, place);
+        of_key.homes[home].remove(&mut self.idle, place);
         self.by_age.remove(&mut self.idle, place);
         if let Some(in_wheel) = in_wheel {
             self.wheel.remove(&mut self.idle, place, in_wheel);

@@ -291,7 +291,7 @@ impl<K: Eq + Hash + Clone, C: Entry, W> State<K, C, W> {
     }
 
     /// More wait for the key than dial.
-    fn is_short(&self, slot: usize) -> bool {
+    pub(super) fn is_short(&self, slot: usize) -> bool {
         self.keys[slot].waiters.len() > self.keys[slot].dialling
     }
 
@@ -331,7 +331,7 @@ impl<K: Eq + Hash + Clone, C: Entry, W> State<K, C, W> {
                     true
                 }
                 None => {
-                    if !self.keys[slot.0].waiters.is_empty() {
+                    if self.is_short(slot.0) {
                         self.starve(slot.0);
                     }
                     false
@@ -344,6 +344,7 @@ impl<K: Eq + Hash + Clone, C: Entry, W> State<K, C, W> {
         self.use_key(slot.0);
         self.keys[slot.0].dialling += 1;
         self.dialling += 1;
+        self.feed_unless_short(slot.0);
     }
 
     fn open_reason(&self, slot: KeySlot) -> OpenReason {

@@ -43,6 +43,34 @@ fn a_dead_runtimes_connections_are_dropped_and_the_next_one_dials() {
     }
 }
 
+/// A runtime takes the connections of another one only if it has none itself, whichever came back
+/// last.
+#[test]
+fn a_runtime_uses_its_own_connections_first() {
+    let (mine, other) = (current_thread(), current_thread());
+    let peer = Peer::start(always(ok("hello")));
+    // An answer keeps its connection until it has been read.
+    let transport = Transport::builder().drain(0, Duration::ZERO).build();
+    let transport = transport.unwrap();
+    // The first stays busy, so that the other runtime dials too.
+    let held = mine.block_on(head(&transport, &peer));
+    let (_, info_of_other) = other.block_on(fetch(&transport, &peer)).unwrap();
+    let own = super::support::info(&held).id;
+    mine.block_on(text(held.into_body())).unwrap();
+    for _ in 0..3 {
+        let (_, info) = other.block_on(fetch(&transport, &peer)).unwrap();
+        assert_eq!(info.id, info_of_other.id);
+        let (_, info) = mine.block_on(fetch(&transport, &peer)).unwrap();
+        assert_eq!(info.id, own);
+    }
+    assert_eq!(stats(&transport).opened.total(), 2);
+    // With its own in use, it takes the other one.
+    let held = mine.block_on(head(&transport, &peer));
+    let (_, info) = mine.block_on(fetch(&transport, &peer)).unwrap();
+    assert_eq!(info.id, info_of_other.id);
+    drop(held);
+}
+
 /// And works there when the runtime that opened it has gone.
 #[test]
 fn a_connection_moves_to_the_runtime_that_uses_it() {

@@ -3,6 +3,11 @@
 use super::{Effects, Fake, KeySlot, OpenReason, WaiterId, World};
 
 impl World {
+    /// Dials run in one runtime after the other.
+    const fn next_home(&self) -> usize {
+        (self.next_id % 3) as usize
+    }
+
     pub(super) fn some_dial_ends(
         &mut self,
         choice: usize,
@@ -33,6 +38,7 @@ impl World {
                 Fake {
                     id: self.next_id,
                     served: false,
+                    home: self.next_home(),
                 },
                 effects,
             );
@@ -55,6 +61,7 @@ impl World {
             let fake = Fake {
                 id: self.next_id,
                 served: false,
+                home: self.next_home(),
             };
             self.pool.opened_and_kept(slot, reason, &fake, effects);
             self.hold(key, slot, fake);
@@ -82,7 +89,7 @@ impl World {
         }
         for key in again {
             if !self.pool.is_shut_down() {
-                self.ask(key, effects);
+                self.ask(key, None, effects);
             }
         }
     }

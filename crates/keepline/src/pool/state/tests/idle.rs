@@ -67,9 +67,15 @@ impl World {
         let (key, parked) = self.out.swap_remove(choice % self.out.len());
         let (slot, id) = (parked.slot, parked.connection.id);
         if is_alive {
-            let since = parked.since.instant;
+            let lying = Lying {
+                id,
+                key,
+                home: parked.connection.home,
+                place: usize::MAX,
+                since: parked.since.instant,
+            };
             let given = self.pool.put_back(parked, effects);
-            self.follow(key, id, slot, since, given, effects);
+            self.follow(lying, slot, given, effects);
         } else {
             self.pool.closed(slot, CloseReason::PeerClosed, effects);
         }

@@ -2,6 +2,7 @@
 
 mod dials;
 mod idle;
+mod starved;
 mod steps;
 
 use std::collections::{HashMap, VecDeque};
@@ -12,13 +13,14 @@ use tokio::time::Instant;
 
 use self::steps::{Step, limits, step};
 use super::*;
-use crate::pool::policy::OnMiss;
+use crate::pool::policy::{IdleOrder, OnMiss};
 use crate::pool::wheel::TICK;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Fake {
     id: u64,
     served: bool,
+    home: usize,
 }
 
 impl Entry for Fake {
@@ -28,6 +30,10 @@ impl Entry for Fake {
 
     fn id(&self) -> u64 {
         self.id
+    }
+
+    fn home(&self) -> Home {
+        Home(self.home)
     }
 }
 
@@ -47,6 +53,7 @@ struct Held {
 struct Lying {
     id: u64,
     key: u8,
+    home: usize,
     place: usize,
     since: Instant,
 }
@@ -140,7 +147,7 @@ impl World {
                 let waited: usize = self.waiting.drain().map(|x| x.1.len()).sum();
                 assert_eq!(told, waited);
             }
-            Step::Ask { key } => self.ask(key, &mut effects),
+            Step::Ask { key, home } => self.ask(key, home, &mut effects),
             Step::DialEnds { choice, opens } => self.some_dial_ends(choice, opens, &mut effects),
             Step::Return { choice } => {
                 if let Some(mut held) = self.release(choice) {
@@ -187,18 +194,20 @@ impl World {
         self.carry_out(effects);
     }
 
-    fn ask(&mut self, key: u8, effects: &mut Effects<u8, Fake>) {
-        // The newest or the oldest of the key that is not too old.
-        let mut alive = self
-            .idle
-            .iter()
-            .filter(|x| x.key == key && !self.has_expired(x));
+    fn ask(&mut self, key: u8, home: Option<usize>, effects: &mut Effects<u8, Fake>) {
+        // The newest or the oldest of the key that is not too old; those from here first.
+        let alive = || {
+            let of_key = self.idle.iter().filter(|x| x.key == key);
+            of_key.filter(|x| !self.has_expired(x))
+        };
+        let mut own = alive().filter(|x| Some(x.home) == home);
         let next = match self.limits.per_key.order {
-            IdleOrder::Lifo => alive.next_back(),
-            IdleOrder::Fifo => alive.next(),
+            IdleOrder::Lifo => own.next_back().or_else(|| alive().next_back()),
+            IdleOrder::Fifo => own.next().or_else(|| alive().next()),
         };
         let next = next.map(|x| x.id);
-        let checkout = self.pool.checkout(&key, self.now, effects);
+        let here = home.map(Home);
+        let checkout = self.pool.checkout(&key, here, self.now, effects);
         let hit = match &checkout {
             Checkout::Hit { connection, .. } => Some(connection.id),
             Checkout::Miss { .. } => None,
@@ -212,7 +221,8 @@ impl World {
             } => {
                 let lying = self.no_longer_idle(connection.id);
                 assert_eq!(idle_for, self.now.instant - lying.since);
-                self.hold(key, slot, connection);
+                let home = home.unwrap_or(connection.home);
+                self.hold(key, slot, Fake { home, ..connection });
             }
             Checkout::Miss { slot } => {
                 let waiter = self.next_waiter;
@@ -227,20 +237,25 @@ impl World {
     }
 
     fn give(&mut self, key: u8, slot: KeySlot, fake: Fake, effects: &mut Effects<u8, Fake>) {
-        let (id, since) = (fake.id, self.now.instant);
+        let lying = Lying {
+            id: fake.id,
+            key,
+            home: fake.home,
+            place: usize::MAX,
+            since: self.now.instant,
+        };
         let given = self.pool.give(slot, fake, None, self.now, effects);
-        self.follow(key, id, slot, since, given, effects);
+        self.follow(lying, slot, given, effects);
     }
 
     fn follow(
         &mut self,
-        key: u8,
-        id: u64,
+        lying: Lying,
         slot: KeySlot,
-        since: Instant,
         given: Given<Fake, u32>,
         effects: &Effects<u8, Fake>,
     ) {
+        let key = lying.key;
         let waiting = self.waiting.entry(key).or_default();
         match given {
             Given::To { waiter, connection } => {
@@ -250,12 +265,7 @@ impl World {
             }
             Given::Idle { place, .. } => {
                 assert!(waiting.is_empty());
-                self.lie_down(Lying {
-                    id,
-                    key,
-                    place,
-                    since,
-                });
+                self.lie_down(Lying { place, ..lying });
                 self.check_eviction(key, effects);
             }
             Given::Refused { .. } => assert!(waiting.is_empty()),
@@ -297,6 +307,9 @@ impl World {
             self.limits.connections.is_none_or(|most| all <= most),
             "{stats:?}"
         );
+        for (slot, of_key) in &self.pool.keys {
+            assert!(!of_key.is_starved || self.pool.is_short(slot));
+        }
         for key in 0..3 {
             let busy = self.busy.iter().filter(|x| x.key == key).count()
                 + self.out.iter().filter(|x| x.0 == key).count();

@@ -9,8 +9,10 @@ use super::{IdleOrder, KeyLimits, Limits, OnMiss};
 /// What a random schedule does next; numbers choose among what there is.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Step {
+    /// Ask from a runtime, or from one that has no connections.
     Ask {
         key: u8,
+        home: Option<usize>,
     },
     /// Dial beside the queue.
     AskAlone {
@@ -63,7 +65,8 @@ pub(super) enum Step {
 /// Any step, the everyday ones more often.
 pub(super) fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        6 => (0..3_u8).prop_map(|key| Step::Ask { key }),
+        6 => (0..3_u8, prop::option::of(0..3_usize))
+            .prop_map(|(key, home)| Step::Ask { key, home }),
         1 => (0..3_u8).prop_map(|key| Step::AskAlone { key }),
         1 => any::<usize>().prop_map(|choice| Step::LoseDial { choice }),
         6 => (any::<usize>(), prop::bool::weighted(0.8))
