@@ -73,11 +73,16 @@ pub fn version_and_modules() -> String {
     let mut text = version();
     let _ = writeln!(text, "built with rustls and AWS-LC, no OpenSSL");
     let _ = writeln!(text, "TLS SNI support enabled");
-    let [configuration, error_log, access_log, pid] = BY_PACKAGE;
     let _ = write!(
         text,
-        "configure arguments: --prefix={PREFIX} --conf-path={configuration} \
-         --error-log-path={error_log} --http-log-path={access_log} --pid-path={pid}"
+        "configure arguments: --prefix={PREFIX} --conf-path={} --error-log-path={} \
+         --http-log-path={} --pid-path={} --http-client-body-temp-path={} --http-proxy-temp-path={}",
+        BY_PACKAGE.configuration,
+        BY_PACKAGE.error_log,
+        BY_PACKAGE.access_log,
+        BY_PACKAGE.pid,
+        BY_PACKAGE.body_temp,
+        BY_PACKAGE.proxy_temp,
     );
     for (module, directive) in OPTIONAL_MODULES {
         if conf::is_supported(directive) {
