@@ -53,6 +53,7 @@ pub mod upgrade;
 pub use keepline_proto as proto;
 
 pub use body::Body;
+pub use deadline::Deadline;
 #[cfg(feature = "client")]
 pub use client::Transport;
 pub use error::{BoxError, Error, ErrorKind, Fault, Phase};

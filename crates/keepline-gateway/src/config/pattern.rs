@@ -5,6 +5,7 @@
 //! read; `\Q…\E`, which that crate does not know, is rewritten.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use regex::bytes::{Regex, RegexBuilder};
@@ -87,6 +88,14 @@ impl Pattern {
     #[must_use]
     pub fn is_match(&self, text: &[u8]) -> bool {
         self.0.regex.is_match(text)
+    }
+
+    /// Where its groups are in `text`, group 0 the whole match; `None` if it does not match.
+    #[must_use]
+    pub fn captures(&self, text: &[u8]) -> Option<Vec<Option<Range<usize>>>> {
+        let groups = self.0.regex.captures(text)?;
+        let range = |group: Option<regex::bytes::Match<'_>>| Some(group?.range());
+        Some(groups.iter().map(range).collect())
     }
 
     /// The groups that give variables their values.
