@@ -54,9 +54,9 @@ pub mod upgrade;
 pub use keepline_proto as proto;
 
 pub use body::Body;
-pub use deadline::Deadline;
 #[cfg(feature = "client")]
 pub use client::Transport;
+pub use deadline::Deadline;
 pub use error::{BoxError, Error, ErrorKind, Fault, Phase};
 pub use info::{ConnectionInfo, Timings};
 #[cfg(feature = "client")]

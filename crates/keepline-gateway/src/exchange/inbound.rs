@@ -64,7 +64,9 @@ impl Serving<'_, '_, '_> {
         let is_head = self.exchange.head().method() == http::Method::HEAD;
         // Where no content follows, the length is what the upstream tells of it.
         let is_bodiless = is_head || status == StatusCode::NOT_MODIFIED;
-        let length = from.remaining().map_or(BodyLength::Unknown, BodyLength::Known);
+        let length = from
+            .remaining()
+            .map_or(BodyLength::Unknown, BodyLength::Known);
         let proxy = &self.request.scope.proxy;
         let server = Field::new(b"Server", self.server_field())?;
         let passed = head.fields().iter().filter(|field| {

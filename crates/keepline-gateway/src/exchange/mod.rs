@@ -5,6 +5,7 @@
 //! on, and pieces of content pass through. What is awaited of the upstream is awaited together with
 //! the client, so that a client that goes away ends the work.
 
+mod attempt;
 mod content;
 mod inbound;
 mod outbound;
@@ -26,9 +27,7 @@ use tokio::time::Instant;
 use crate::answer::Answer;
 use crate::config::ListenAddress;
 use crate::gateway::{Endpoint, Live, Shared};
-use crate::request::{
-    Attempts, Captures, Host, Request, Sent, Subject, View, authority, host_of,
-};
+use crate::request::{Attempts, Captures, Host, Request, Sent, Subject, View, authority, host_of};
 use crate::route::{InvalidTarget, TargetParts, Text, parse_target};
 
 pub(crate) use plan::Plan;
@@ -70,9 +69,7 @@ impl Handler for Gate {
             return reply::close(exchange, StatusCode::SERVICE_UNAVAILABLE);
         };
         let (mut serving, answer) = Serving::begin(&live, endpoint, exchange, &mut self.patience);
-        let ended = serving.run(answer).await;
-        serving.log();
-        ended
+        serving.run(answer).await
     }
 }
 
@@ -118,38 +115,7 @@ impl<'s, 'c, 'l> Serving<'s, 'c, 'l> {
         }
         let (number, pattern) = endpoint.server_of(host.bytes(head, &parts));
         let captures = pattern.and_then(|pattern| Captures::of(pattern, host.bytes(head, &parts)));
-        let server = &*servers[number];
-        let mut request = Request {
-            live,
-            endpoint,
-            server,
-            location: None,
-            scope: &server.scope,
-            subject: Subject {
-                path: parts.path.clone(),
-                args: Text::Target(parts.args.clone()),
-                parts,
-                is_as_sent: true,
-                is_internal: false,
-                is_located: false,
-                becomes_get: false,
-                host,
-            },
-            slots: Vec::new(),
-            captures: Captures::default(),
-            real_address: None,
-            began: Instant::now(),
-            attempts: Attempts::default(),
-            sent: Sent::default(),
-            answer: None,
-            trailers: None,
-            limit_rate: None,
-            limit_req_status: None,
-            body: None,
-            body_file: None,
-            content_received: 0,
-            proxied: None,
-        };
+        let mut request = Request::new(live, endpoint, &servers[number], parts, host);
         if let (Some(pattern), Some(captures)) = (pattern, captures) {
             request.keep_captures(pattern, captures);
         }
@@ -171,9 +137,6 @@ impl<'s, 'c, 'l> Serving<'s, 'c, 'l> {
             info: self.exchange.info(),
         }
     }
-
-    /// Writes the request to the logs.
-    fn log(&self) {}
 }
 
 /// The parts of a target that has none.

@@ -5,8 +5,8 @@
 //! proper names. Framing is written anew.
 
 use http::Method;
-use keepline::client;
 use keepline::Error;
+use keepline::client;
 use keepline::proto::forward::{Forward, forwardable};
 use keepline::proto::{BodyLength, Field, Fields, RequestLine};
 
@@ -88,7 +88,7 @@ pub(super) fn is_proper(name: &[u8], server: &Server) -> bool {
 fn append_target(view: View<'_>, uri: Option<&str>, out: &mut Vec<u8>) {
     let subject = &view.request.subject;
     let target = view.head.target();
-    let Some(uri) = uri.or((!subject.is_as_sent).then_some("")) else {
+    let Some(uri) = uri.or_else(|| (!subject.is_as_sent).then_some("")) else {
         let origin = target.get(subject.parts.origin.clone()).unwrap_or_default();
         if origin.first() != Some(&b'/') {
             out.push(b'/');

@@ -130,6 +130,10 @@ pub(super) enum Recovered {
 
 /// GET includes HEAD.
 fn is_listed(methods: &[Box<str>], method: &str) -> bool {
-    let is_it = |name: &str| methods.iter().any(|listed| listed.eq_ignore_ascii_case(name));
+    let is_it = |name: &str| {
+        methods
+            .iter()
+            .any(|listed| listed.eq_ignore_ascii_case(name))
+    };
     is_it(method) || (method == "HEAD" && is_it("GET"))
 }

@@ -30,7 +30,10 @@ pub(crate) struct SetField {
 const NEVER_PASSED: [&[u8]; 2] = [b"host", b"expect"];
 
 impl Plan {
-    pub(crate) fn new(scope: &Scope, groups: &[std::sync::Arc<Group>]) -> Result<Self, keepline::Error> {
+    pub(crate) fn new(
+        scope: &Scope,
+        groups: &[std::sync::Arc<Group>],
+    ) -> Result<Self, keepline::Error> {
         let settings = &scope.proxy;
         let mut sets: Vec<SetField> = settings
             .set_headers
@@ -41,7 +44,10 @@ impl Plan {
                 value: value.clone(),
             })
             .collect();
-        if !sets.iter().any(|set| set.name.eq_ignore_ascii_case(b"host")) {
+        if !sets
+            .iter()
+            .any(|set| set.name.eq_ignore_ascii_case(b"host"))
+        {
             let value = Template::from_pieces([Piece::Variable(Variable::ProxyHost)]);
             let name = b"Host".as_slice().into();
             sets.insert(0, SetField { name, value });
@@ -67,7 +73,10 @@ impl Plan {
 }
 
 /// The targets of a scope that passes on to a known upstream.
-fn targets(scope: &Scope, groups: &[std::sync::Arc<Group>]) -> Result<Vec<Target>, keepline::Error> {
+fn targets(
+    scope: &Scope,
+    groups: &[std::sync::Arc<Group>],
+) -> Result<Vec<Target>, keepline::Error> {
     let Content::Proxy(ProxyPass {
         target: ProxyTarget::Fixed {
             scheme, upstream, ..

@@ -2,10 +2,10 @@
 
 use std::task::{Context, Poll, ready};
 
+use keepline::Error;
 use keepline::client;
 use keepline::proto::BodyLength;
 use keepline::server;
-use keepline::{CloseReason, Error};
 
 use super::content::Content;
 
@@ -14,14 +14,18 @@ use super::content::Content;
 pub(super) struct Upload<'u> {
     content: &'u Content,
     stage: Stage,
-    /// Content of the client that has been passed on and is not held.
-    pub(super) passed_on: u64,
+    /// Steps of progress so far.
+    steps: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
+    /// Pieces follow.
     Pieces,
-    Ended,
+    /// All is queued.
+    Queued,
+    /// All is written, or never will be.
+    Written,
 }
 
 /// Why sending stopped.
@@ -38,7 +42,7 @@ impl<'u> Upload<'u> {
         Self {
             content,
             stage: Stage::Pieces,
-            passed_on: 0,
+            steps: 0,
         }
     }
 
@@ -47,9 +51,9 @@ impl<'u> Upload<'u> {
         self.content.length()
     }
 
-    /// It is not held: what was sent cannot be sent again.
-    pub(super) const fn is_streamed(&self) -> bool {
-        matches!(self.content, Content::Streamed(_))
+    /// A number that grows with each step of progress.
+    pub(super) const fn steps(&self) -> u64 {
+        self.steps
     }
 
     /// Sends what can be sent. Ready when all of the request is written, or never will be.
@@ -64,9 +68,7 @@ impl<'u> Upload<'u> {
             let piece = match self.content {
                 Content::None => None,
                 Content::Held(bytes) => {
-                    let is_first = std::mem::take(&mut self.passed_on) == 0;
-                    self.passed_on = 1;
-                    (is_first && !bytes.is_empty()).then(|| bytes.clone())
+                    (self.steps == 0 && !bytes.is_empty()).then(|| bytes.clone())
                 }
                 Content::Streamed(_) => match from.poll_piece(cx) {
                     Poll::Ready(piece) => piece.map_err(Stopped::Client)?,
@@ -77,23 +79,20 @@ impl<'u> Upload<'u> {
                     }
                 },
             };
+            self.steps += 1;
             match piece {
                 Some(piece) => to.send_piece(piece).map_err(Stopped::Upstream)?,
                 None => {
                     to.send_end(None).map_err(Stopped::Upstream)?;
-                    self.stage = Stage::Ended;
+                    self.stage = Stage::Queued;
                 }
             }
         }
-        ready!(to.poll_flush(cx));
+        if self.stage == Stage::Queued {
+            ready!(to.poll_flush(cx));
+            self.stage = Stage::Written;
+            self.steps += 1;
+        }
         Poll::Ready(Ok(()))
-    }
-}
-
-/// Why an upstream connection is closed whose exchange was given up for this.
-pub(super) const fn close_reason(stopped: &Stopped) -> CloseReason {
-    match stopped {
-        Stopped::Client(_) => CloseReason::Cancelled,
-        Stopped::Upstream(_) => CloseReason::RequestUnsent,
     }
 }

@@ -105,7 +105,10 @@ impl Gateway {
     /// configuration says 0. Unix sockets are not among them.
     #[must_use]
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        let listening = self.listening.lock().unwrap_or_else(PoisonError::into_inner);
+        let listening = self
+            .listening
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         listening.values().filter_map(|one| one.bound).collect()
     }
 
@@ -127,13 +130,17 @@ impl Gateway {
     pub fn join(self) -> io::Result<()> {
         let mut outcome = Ok(());
         for worker in self.workers {
-            outcome = outcome.and(worker.join());
+            let ended = worker.join();
+            outcome = outcome.and(ended);
         }
         outcome
     }
 
     fn for_each_server(&self, f: impl Fn(&Server)) {
-        let listening = self.listening.lock().unwrap_or_else(PoisonError::into_inner);
+        let listening = self
+            .listening
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         listening.values().for_each(|one| f(&one.server));
     }
 
@@ -155,7 +162,10 @@ impl Gateway {
                 gate: Gate::new(Arc::clone(&self.shared), address.clone()),
             });
         }
-        let mut listening = self.listening.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut listening = self
+            .listening
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         listening.insert(address.clone(), Listening { server, bound });
         Ok(())
     }
@@ -178,8 +188,11 @@ fn bind(endpoint: &Endpoint, workers: usize) -> Result<Vec<Listener>, StartError
             let listener = UnixListener::bind(path).map_err(failed)?;
             let clones = (1..workers).map(|_| listener.try_clone());
             let clones: io::Result<Vec<_>> = clones.collect();
-            let mut all: Vec<Listener> =
-                clones.map_err(failed)?.into_iter().map(Into::into).collect();
+            let mut all: Vec<Listener> = clones
+                .map_err(failed)?
+                .into_iter()
+                .map(Into::into)
+                .collect();
             all.push(listener.into());
             Ok(all)
         }

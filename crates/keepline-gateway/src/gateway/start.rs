@@ -13,10 +13,7 @@ pub struct StartError {
 }
 
 impl StartError {
-    fn new(
-        what: String,
-        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
-    ) -> Self {
+    fn new(what: String, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self {
             what,
             source: source.into(),

@@ -117,7 +117,11 @@ impl View<'_> {
             Variable::Uri | Variable::DocumentUri => {
                 out.extend_from_slice(request.subject.path(target));
             }
-            Variable::Host => match request.subject.host.bytes(self.head, &request.subject.parts) {
+            Variable::Host => match request
+                .subject
+                .host
+                .bytes(self.head, &request.subject.parts)
+            {
                 b"" => out.extend_from_slice(server_name(request).as_bytes()),
                 host => out.extend_from_slice(host),
             },
@@ -222,13 +226,15 @@ impl View<'_> {
                 });
             }
             Variable::SentHttp(name) => return self.sent(name, out),
-            Variable::SentTrailer(_) => return false,
             Variable::ServerAddr => append_display(&request.endpoint.ip(), out),
             Variable::ServerName => out.extend_from_slice(server_name(request).as_bytes()),
             Variable::ServerPort => append_number(u64::from(request.endpoint.port()), out),
             Variable::ServerProtocol => out.extend_from_slice(self.protocol()),
             Variable::Slot(slot) => return append_some(request.slot(*slot), out),
-            Variable::SslCipher | Variable::SslProtocol | Variable::SslServerName => return false,
+            Variable::SentTrailer(_)
+            | Variable::SslCipher
+            | Variable::SslProtocol
+            | Variable::SslServerName => return false,
             Variable::Status => {
                 let _ = write!(out, "{:03}", request.sent.status);
             }
@@ -266,12 +272,10 @@ impl View<'_> {
                 });
             }
             Variable::UpstreamOpened => {
-                return each(request, out, |attempt, out| {
-                    match attempt.connection {
-                        Some((_, Some(reason))) => append_display(&reason, out),
-                        Some((_, None)) => out.extend_from_slice(b"reused"),
-                        None => out.push(b'-'),
-                    }
+                return each(request, out, |attempt, out| match attempt.connection {
+                    Some((_, Some(reason))) => append_display(&reason, out),
+                    Some((_, None)) => out.extend_from_slice(b"reused"),
+                    None => out.push(b'-'),
                 });
             }
             Variable::UpstreamResponseLength => {
@@ -438,7 +442,9 @@ impl View<'_> {
                 MapKey::Host(name) => Some((mask_length(name, &folded)?, &row.value)),
                 MapKey::Exact(_) | MapKey::Regex(_) => None,
             });
-            masks.max_by_key(|(length, _)| *length).map(|(_, value)| value)
+            masks
+                .max_by_key(|(length, _)| *length)
+                .map(|(_, value)| value)
         });
         let value = value.or_else(|| {
             let mut rows = map.rows.iter();

@@ -90,7 +90,9 @@ mod tests {
             ("[::1]x", None),
         ] {
             let host = host_of(authority.as_bytes()).map(|host| {
-                let folded = host.folded.map(|bytes| String::from_utf8(bytes.into()).unwrap());
+                let folded = host
+                    .folded
+                    .map(|bytes| String::from_utf8(bytes.into()).unwrap());
                 let text = folded.unwrap_or_else(|| authority[..host.length].to_owned());
                 (text, host.port)
             });

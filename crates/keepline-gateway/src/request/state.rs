@@ -8,9 +8,7 @@ use keepline::proto::{Fields, RequestHead, ResponseHead};
 use tokio::time::Instant;
 
 use super::evaluate::Captures;
-use crate::config::{
-    Content, Location, Matcher, ProxyPass, ProxyTarget, Scope, Server, SlotId,
-};
+use crate::config::{Content, Location, Matcher, ProxyPass, ProxyTarget, Scope, Server, SlotId};
 use crate::gateway::{Endpoint, Live};
 use crate::route::{TargetParts, Text};
 
@@ -50,6 +48,10 @@ pub(crate) struct Request<'l> {
 }
 
 /// What the request is about, as rewrites leave it.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "facts that are independent of each other"
+)]
 #[derive(Debug)]
 pub(crate) struct Subject {
     /// `$uri`.
@@ -85,7 +87,9 @@ impl Host {
     pub(crate) fn bytes<'a>(&'a self, head: &'a RequestHead, parts: &TargetParts) -> &'a [u8] {
         match &self.folded {
             Some(folded) => folded,
-            None => authority(head, parts).get(..self.length).unwrap_or_default(),
+            None => authority(head, parts)
+                .get(..self.length)
+                .unwrap_or_default(),
         }
     }
 }
@@ -153,6 +157,9 @@ pub(crate) struct Attempt<'l> {
     pub(crate) connection: Option<(u64, Option<OpenReason>)>,
 }
 
+/// Name and value of a field.
+pub(crate) type SentField = (Box<[u8]>, Box<[u8]>);
+
 /// What the client has been sent.
 #[derive(Debug, Default)]
 pub(crate) struct Sent {
@@ -165,10 +172,51 @@ pub(crate) struct Sent {
     /// All of it was handed over.
     pub(crate) is_complete: bool,
     /// The fields, where a log asks for them.
-    pub(crate) fields: Vec<(Box<[u8]>, Box<[u8]>)>,
+    pub(crate) fields: Vec<SentField>,
 }
 
 impl<'l> Request<'l> {
+    /// A request as it came.
+    pub(crate) fn new(
+        live: &'l Live,
+        endpoint: &'l Endpoint,
+        server: &'l Server,
+        parts: TargetParts,
+        host: Host,
+    ) -> Self {
+        Self {
+            live,
+            endpoint,
+            server,
+            location: None,
+            scope: &server.scope,
+            subject: Subject {
+                path: parts.path.clone(),
+                args: Text::Target(parts.args.clone()),
+                parts,
+                is_as_sent: true,
+                is_internal: false,
+                is_located: false,
+                becomes_get: false,
+                host,
+            },
+            slots: Vec::new(),
+            captures: Captures::default(),
+            real_address: None,
+            began: Instant::now(),
+            attempts: Attempts::default(),
+            sent: Sent::default(),
+            answer: None,
+            trailers: None,
+            limit_rate: None,
+            limit_req_status: None,
+            body: None,
+            body_file: None,
+            content_received: 0,
+            proxied: None,
+        }
+    }
+
     /// The value of a slot.
     pub(crate) fn slot(&self, slot: SlotId) -> Option<&[u8]> {
         self.slots.get(slot.0)?.as_deref()

@@ -42,7 +42,11 @@ impl Civil {
         let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
         let shifted = (5 * day_of_year + 2) / 153;
         let day = (day_of_year - (153 * shifted + 2) / 5 + 1) as u32;
-        let month = (if shifted < 10 { shifted + 3 } else { shifted - 9 }) as u32;
+        let month = (if shifted < 10 {
+            shifted + 3
+        } else {
+            shifted - 9
+        }) as u32;
         Self {
             year: year_of_era + era * 400 + i64::from(month <= 2),
             month,

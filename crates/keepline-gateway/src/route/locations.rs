@@ -184,7 +184,10 @@ mod tests {
             _ => Matcher::Prefix(text.into()),
         };
         let mut location = Location::new(matcher, Scope::default());
-        location.locations = inner.iter().map(|inner| self::location(inner, &[])).collect();
+        location.locations = inner
+            .iter()
+            .map(|inner| self::location(inner, &[]))
+            .collect();
         Arc::new(location)
     }
 
@@ -192,10 +195,9 @@ mod tests {
         match found.location().map(|location| &location.matcher) {
             None => "-".into(),
             Some(Matcher::Exact(text)) => format!("= {text}"),
-            Some(Matcher::Prefix(text)) => text.to_string(),
+            Some(Matcher::Prefix(text) | Matcher::Named(text)) => text.to_string(),
             Some(Matcher::PrefixOnly(text)) => format!("^~ {text}"),
             Some(Matcher::Regex(pattern)) => format!("~ {}", pattern.source()),
-            Some(Matcher::Named(text)) => text.to_string(),
         }
     }
 
@@ -243,10 +245,9 @@ mod tests {
     /// Against looking at each prefix in turn.
     #[test]
     fn the_longest_prefix_is_found_among_many() {
-        let texts: Vec<String> = (0..200_u32)
+        let mut unique: Vec<String> = (0..200_u32)
             .map(|n| format!("/{:b}", n * 37 % 256))
             .collect();
-        let mut unique = texts.clone();
         unique.sort();
         unique.dedup();
         let all: Vec<_> = unique.iter().map(|text| location(text, &[])).collect();

@@ -266,8 +266,7 @@ impl Balancer {
                 hash = (hash * 113 + u64::from(byte)) % 6271;
             }
             let index = self.at_weight(hash)?;
-            self.is_available(index, false, now, tried)
-                .then_some(index)
+            self.is_available(index, false, now, tried).then_some(index)
         })
     }
 
@@ -277,8 +276,7 @@ impl Balancer {
         (0..MOST_REHASHES).find_map(|step| {
             hash += u64::from(memcached_step(key, step));
             let index = self.at_weight(hash)?;
-            self.is_available(index, false, now, tried)
-                .then_some(index)
+            self.is_available(index, false, now, tried).then_some(index)
         })
     }
 
@@ -286,8 +284,7 @@ impl Balancer {
         let mut random = Random(random);
         (0..MOST_REHASHES).find_map(|_| {
             let index = self.at_weight(random.next())?;
-            self.is_available(index, false, now, tried)
-                .then_some(index)
+            self.is_available(index, false, now, tried).then_some(index)
         })
     }
 
@@ -412,7 +409,9 @@ mod tests {
     fn in_turn_is_smooth() {
         let now = Instant::now();
         let mut balancer = balancer(Balance::RoundRobin, &[5, 1, 1]);
-        let chosen: Vec<_> = (0..7).map(|_| choose(&mut balancer, now, ANYBODY)).collect();
+        let chosen: Vec<_> = (0..7)
+            .map(|_| choose(&mut balancer, now, ANYBODY))
+            .collect();
         assert_eq!(chosen, [0, 0, 1, 0, 2, 0, 0]);
     }
 

@@ -60,11 +60,7 @@ impl Group {
     }
 
     /// The server for a request. The seat is given back when it is dropped.
-    pub(crate) fn choose(
-        &self,
-        tried: &Tried,
-        asker: Asker<'_>,
-    ) -> Result<Seat<'_>, NoLiveServer> {
+    pub(crate) fn choose(&self, tried: &Tried, asker: Asker<'_>) -> Result<Seat<'_>, NoLiveServer> {
         let index = self.balancer().choose(Instant::now(), tried, asker)?;
         Ok(Seat {
             group: self,
@@ -91,7 +87,12 @@ pub(crate) struct Seat<'g> {
     is_held: bool,
 }
 
-impl Seat<'_> {
+impl<'g> Seat<'g> {
+    /// The address of the server, as logs print it.
+    pub(crate) fn name(&self) -> &'g str {
+        self.group.server_name(self.index)
+    }
+
     /// The attempt is over.
     pub(crate) fn release(mut self, fared: Fared) -> Option<Disabled> {
         self.is_held = false;
@@ -111,7 +112,10 @@ impl Drop for Seat<'_> {
 
 /// The pool of an upstream, with its limits.
 fn transport(upstream: &Upstream) -> Result<Transport, Error> {
-    let keepalive = upstream.keepalive.as_ref().filter(|_| !upstream.is_implicit);
+    let keepalive = upstream
+        .keepalive
+        .as_ref()
+        .filter(|_| !upstream.is_implicit);
     let kept = keepalive.map_or(0, |keepalive| keepalive.connections);
     let mut builder = Transport::builder()
         .max_idle(kept)
