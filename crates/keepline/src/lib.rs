@@ -39,6 +39,8 @@ mod deadline;
 mod driver;
 mod error;
 mod info;
+#[cfg(any(feature = "client", feature = "server"))]
+mod list;
 pub mod net;
 #[cfg(feature = "client")]
 mod pool;
