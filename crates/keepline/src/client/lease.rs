@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use super::Shared;
 use super::event::Event;
 use super::life::Lifespan;
+use super::names::Residence;
 use super::reuse::{Ending, ending};
 use crate::driver::Driver;
 use crate::error::{Error, ErrorKind};
@@ -40,6 +41,8 @@ pub(crate) struct Pooled {
     pub(crate) exchanges: u64,
     pub(crate) lifespan: Lifespan,
     pub(crate) watch: Arc<Watch>,
+    /// Where it lives, if the addresses of names are followed.
+    pub(crate) residence: Option<Residence>,
 }
 
 impl Drop for Pooled {
@@ -87,6 +90,11 @@ const fn lost_while_idle(arrived: Arrived) -> CloseReason {
 }
 
 impl Pooled {
+    /// Its address is no longer one of its name: it finishes what it does, and is not used again.
+    pub(crate) fn is_displaced(&self) -> bool {
+        self.residence.as_ref().is_some_and(Residence::is_gone)
+    }
+
     fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
         self.driver.stream.poll_idle(cx).map(lost_while_idle)
     }
@@ -227,6 +235,11 @@ impl Lease {
         self.connection().exchanges > 0
     }
 
+    /// Its address is no longer one of its name.
+    pub(crate) fn is_displaced(&self) -> bool {
+        self.connection().is_displaced()
+    }
+
     /// It comes straight from its dial. A failure of any other one may be a race that it lost: the
     /// peer may close an idle connection at any time (RFC 9112 §9.3.1).
     pub(crate) fn is_fresh(&self) -> bool {
@@ -283,10 +296,12 @@ impl Lease {
                 let over = connection
                     .lifespan
                     .over(connection.exchanges, Instant::now());
-                over.or_else(|| match connection.driver.proto.next_exchange() {
-                    Ok(()) => connection.settle_down(),
-                    Err(_) => Some(CloseReason::ProtocolError),
-                })
+                let displaced = connection.is_displaced().then_some(CloseReason::DnsChanged);
+                over.or(displaced)
+                    .or_else(|| match connection.driver.proto.next_exchange() {
+                        Ok(()) => connection.settle_down(),
+                        Err(_) => Some(CloseReason::ProtocolError),
+                    })
             }
             Err(reason) => Some(reason),
         };
