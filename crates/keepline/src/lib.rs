@@ -17,9 +17,9 @@
 //! Nothing panics outside a runtime, but for what is documented to need one.
 //!
 //! # Features
-//! `client`, `server` and `tls` (rustls), all on by default; `hickory`: names are resolved by
-//! [`net::Hickory`] if that is given, which knows the TTL of an answer. A feature adds and never
-//! changes.
+//! `client`, `server` and `tls` (rustls) are on by default; `metrics` (what a Transport does, for the
+//! `metrics` facade) and `hickory` (names resolved by [`net::Hickory`](crate::net), which knows the
+//! TTL of an answer) are not. A feature adds and never changes.
 //!
 //! # What it does not do
 //! No HTTP/2 and no proxies yet; no redirects, no cookies, no content coding: those are layers

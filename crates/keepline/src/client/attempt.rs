@@ -16,6 +16,7 @@ use super::event::Event;
 use super::exchange::{Exchange, Head};
 use super::interim::OnInterim;
 use super::key::Key;
+use super::meter::{self, RequestMeter};
 use super::response::ResponseBody;
 use super::retry::{self, Decision, Failure, MOST_ATTEMPTS};
 use super::target::Target;
@@ -40,21 +41,33 @@ pub(super) async fn send(
         }
         None => Key::of(&parts.uri)?,
     };
+    let meter = RequestMeter::begin(&key, &parts.method);
+    let outcome = send_to(shared, &key, &parts, body).await;
+    meter.end(&outcome);
+    outcome
+}
+
+/// Sends the request on connections for `key`, until one attempt is not to be repeated.
+async fn send_to(
+    shared: &Arc<Shared>,
+    key: &Key,
+    parts: &Parts,
+    mut body: Body,
+) -> Result<Response<Body>, Error> {
     let is_idempotent = retry::is_idempotent(&parts.method, &parts.headers);
-    let mut body = body;
     let mut attempts = 0;
     let mut wants_new = false;
     loop {
         attempts += 1;
         let mut lease = if wants_new || attempts == MOST_ATTEMPTS {
-            acquire_new(shared, &key).await?
+            acquire_new(shared, key).await?
         } else {
-            acquire(shared, &key, is_idempotent && body.replay().is_some()).await?
+            acquire(shared, key, is_idempotent && body.replay().is_some()).await?
         };
         lease.retries = attempts - 1;
         let replay = body.replay();
         let was_fresh = lease.is_fresh();
-        let failed = match attempt(Exchange::new(lease), &parts, body).await {
+        let failed = match attempt(Exchange::new(lease), parts, body).await {
             Ok(response) => return Ok(response),
             Err(failed) => failed,
         };
@@ -79,6 +92,7 @@ pub(super) async fn send(
             _ => return Err(failed.error),
         }
         shared.pool.note_retry();
+        meter::retrying(key);
         if let Some(info) = &failed.info {
             let connection = info.id;
             shared.events.tell(|| Event::Retrying { connection });

@@ -17,6 +17,7 @@ use super::event::Event;
 use super::key::Key;
 use super::lease::Pooled;
 use super::life::Lifespan;
+use super::meter::{self, ConnectionMeter};
 use crate::OpenReason;
 use crate::driver::Driver;
 use crate::error::{Error, ErrorKind};
@@ -116,6 +117,7 @@ async fn open(shared: &Arc<Shared>, key: &Key, reason: OpenReason) -> Result<Box
         timings,
         residence,
     } = opened.inspect_err(|error| {
+        meter::dial_failed(key, error);
         let (origin, error) = (key.to_string().into(), error.to_string().into());
         shared.events.tell(|| Event::DialFailed { origin, error });
     })?;
@@ -142,5 +144,6 @@ async fn open(shared: &Arc<Shared>, key: &Key, reason: OpenReason) -> Result<Box
         lifespan: Lifespan::begin(&shared.settings.life, opened_at, id),
         watch: Watch::new(id, shared.pool.reaper_here()),
         residence,
+        meter: ConnectionMeter::opened(key, reason, "1.1"),
     }))
 }

@@ -26,6 +26,8 @@ mod key;
 mod key_settings;
 mod lease;
 mod life;
+#[cfg_attr(not(feature = "metrics"), path = "meter_off.rs")]
+mod meter;
 mod names;
 mod response;
 mod retry;
@@ -53,6 +55,8 @@ pub use exchange::{Exchange, Head};
 pub use interim::OnInterim;
 pub use key::Origin;
 pub use key_settings::KeySettings;
+#[cfg(feature = "metrics")]
+pub use meter::describe_metrics;
 pub use target::{Target, TargetBuilder};
 
 use self::acquire::acquire_as;
@@ -285,8 +289,12 @@ impl pool::Owner<Key, Box<Pooled>> for PoolOwner {
 
     fn note(&self, connection: &Box<Pooled>, note: Note) {
         let number = connection.id;
-        if let Note::Closing(reason) = note {
-            tracing::debug!(connection = number, %reason, "connection closed");
+        match note {
+            Note::Returned => connection.meter.idle(),
+            Note::Closing(reason) => {
+                connection.meter.closed(reason);
+                tracing::debug!(connection = number, %reason, "connection closed");
+            }
         }
         if let Some(shared) = self.0.upgrade() {
             shared.events.tell(|| match note {
