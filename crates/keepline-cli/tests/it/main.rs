@@ -7,7 +7,8 @@
 //! - `serve`: the built-in answers, on the wire;
 //! - `floods`: many connections at once;
 //! - `demo`: what it counts;
-//! - `faults`: a server that misbehaves.
+//! - `faults`: a server that misbehaves;
+//! - `probe`: is what it measures true?
 
 mod binary;
 mod demo;
@@ -16,6 +17,7 @@ mod faults;
 mod floods;
 mod output;
 mod peers;
+mod probe;
 
 mod reuse;
 mod serve;
