@@ -288,6 +288,16 @@ impl Driver {
         self.written = 0;
     }
 
+    /// Bytes received since the last reset: read, and taken by the protocol connection.
+    pub(crate) fn bytes_received(&self) -> u64 {
+        self.read - self.input.len() as u64
+    }
+
+    /// Bytes queued since the last reset, whether written or not.
+    pub(crate) fn bytes_queued(&self) -> u64 {
+        self.written + (self.unsent() + self.piece.len() + self.piece_end.len()) as u64
+    }
+
     /// Bytes read since the last reset.
     pub(crate) const fn bytes_read(&self) -> u64 {
         self.read

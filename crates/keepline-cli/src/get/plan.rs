@@ -7,9 +7,7 @@ use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method};
 use keepline::Transport;
-use keepline::net::Stream;
 use keepline::tls::{ClientTls, ClientTlsBuilder};
-use tokio::net::UnixStream;
 
 use super::args::{Args, PoolArgs, RequestArgs, TlsArgs};
 use super::target;
@@ -104,11 +102,8 @@ pub(crate) fn transport(args: &Args) -> Result<Transport, Failure> {
     if let Some(most) = max_conns_per_host {
         builder = builder.max_connections_per_key(usize::try_from(most).unwrap_or(usize::MAX));
     }
-    if let Some(path) = unix.clone() {
-        builder = builder.connector(move |_| {
-            let path = path.clone();
-            async move { UnixStream::connect(path).await.map(Stream::from) }
-        });
+    if let Some(path) = unix {
+        builder = builder.unix_socket(path);
     }
     builder
         .lifetime(max_lifetime, LIFETIME_JITTER)

@@ -9,12 +9,14 @@
 //! - `demo`: what it counts;
 //! - `faults`: a server that misbehaves;
 //! - `probe`: is what it measures true?
+//! - `nginx`: the gateway beside nginx.
 
 mod binary;
 mod demo;
 mod failures;
 mod faults;
 mod floods;
+mod nginx;
 mod output;
 mod peers;
 mod probe;

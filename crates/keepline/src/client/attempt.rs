@@ -16,6 +16,7 @@ use super::event::Event;
 use super::exchange::{Exchange, Head};
 use super::interim::OnInterim;
 use super::key::Key;
+use super::meter::{self, RequestMeter};
 use super::response::ResponseBody;
 use super::retry::{self, Decision, Failure, MOST_ATTEMPTS};
 use super::target::Target;
@@ -33,28 +34,40 @@ pub(super) async fn send(
     let target = parts.extensions.get::<Target>();
     let key = match target {
         Some(target) => target.key().clone(),
+        None if parts.method == Method::CONNECT => {
+            return Err(invalid(
+                "CONNECT needs a client::Target among its extensions: the proxy to ask",
+            ));
+        }
         None => Key::of(&parts.uri)?,
     };
-    if parts.method == Method::CONNECT {
-        return Err(invalid(
-            "CONNECT opens a tunnel, which a Transport does not offer",
-        ));
-    }
+    let meter = RequestMeter::begin(&key, &parts.method);
+    let outcome = send_to(shared, &key, &parts, body).await;
+    meter.end(&outcome);
+    outcome
+}
+
+/// Sends the request on connections for `key`, until one attempt is not to be repeated.
+async fn send_to(
+    shared: &Arc<Shared>,
+    key: &Key,
+    parts: &Parts,
+    mut body: Body,
+) -> Result<Response<Body>, Error> {
     let is_idempotent = retry::is_idempotent(&parts.method, &parts.headers);
-    let mut body = body;
     let mut attempts = 0;
     let mut wants_new = false;
     loop {
         attempts += 1;
         let mut lease = if wants_new || attempts == MOST_ATTEMPTS {
-            acquire_new(shared, &key).await?
+            acquire_new(shared, key).await?
         } else {
-            acquire(shared, &key, is_idempotent && body.replay().is_some()).await?
+            acquire(shared, key, is_idempotent && body.replay().is_some()).await?
         };
         lease.retries = attempts - 1;
         let replay = body.replay();
         let was_fresh = lease.is_fresh();
-        let failed = match attempt(Exchange::new(lease), &parts, body).await {
+        let failed = match attempt(Exchange::new(lease), parts, body).await {
             Ok(response) => return Ok(response),
             Err(failed) => failed,
         };
@@ -79,6 +92,7 @@ pub(super) async fn send(
             _ => return Err(failed.error),
         }
         shared.pool.note_retry();
+        meter::retrying(key);
         if let Some(info) = &failed.info {
             let connection = info.id;
             shared.events.tell(|| Event::Retrying { connection });
@@ -250,20 +264,22 @@ fn whole_body(exchange: &mut Exchange) -> Option<Body> {
 }
 
 fn send_head(exchange: &mut Exchange, parts: &Parts, length: BodyLength) -> Result<(), Error> {
-    let target = parts
-        .uri
-        .path_and_query()
-        .map_or("/", |target| target.as_str());
-    let target = if target.is_empty() { "/" } else { target };
-    let line = RequestLine {
-        method: &parts.method,
-        target: target.as_bytes(),
-    };
     // Without one there is a Target; where its socket leads is another matter.
     let authority = match (parts.uri.authority(), parts.extensions.get::<Target>()) {
         (Some(authority), _) => Cow::Borrowed(authority.as_str()),
         (None, Some(target)) => Cow::Owned(target.origin().authority()),
         (None, None) => Cow::Borrowed(""),
+    };
+    let target = match parts.uri.path_and_query() {
+        // RFC 9112 §3.2.3: the far end of the tunnel, and nothing else.
+        _ if parts.method == Method::CONNECT => &authority,
+        None => "/",
+        Some(target) if target.as_str().is_empty() => "/",
+        Some(target) => target.as_str(),
+    };
+    let line = RequestLine {
+        method: &parts.method,
+        target: target.as_bytes(),
     };
     let host = Field::new(b"host", authority.as_bytes())?;
     let own_host = (!parts.headers.contains_key(header::HOST)).then_some(host);

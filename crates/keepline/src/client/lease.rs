@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use super::Shared;
 use super::event::Event;
 use super::life::Lifespan;
+use super::meter::ConnectionMeter;
 use super::reuse::{Ending, ending};
 use crate::driver::Driver;
 use crate::error::{Error, ErrorKind};
@@ -40,6 +41,7 @@ pub(crate) struct Pooled {
     pub(crate) exchanges: u64,
     pub(crate) lifespan: Lifespan,
     pub(crate) watch: Arc<Watch>,
+    pub(crate) meter: ConnectionMeter,
 }
 
 impl Drop for Pooled {
@@ -164,7 +166,9 @@ impl Lease {
             first_byte: None,
             retries: 0,
         };
-        lease.connection_mut().driver.reset_counters();
+        let connection = lease.connection_mut();
+        connection.driver.reset_counters();
+        connection.meter.active();
         lease
     }
 
@@ -186,6 +190,7 @@ impl Lease {
     pub(crate) fn told(mut self, idle_for: Option<Duration>) -> Self {
         self.idle_for = idle_for;
         let (connection, reused) = (self.connection().id, self.is_reused());
+        self.connection().meter.acquired(reused, self.waited);
         self.shared.events.tell(|| Event::Acquired {
             connection,
             reused,

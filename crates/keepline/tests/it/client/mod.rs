@@ -10,6 +10,8 @@ mod idle;
 mod interim;
 mod life;
 mod limits;
+mod logs;
+mod metrics;
 mod race;
 mod raw_exchange;
 mod retry;
