@@ -40,6 +40,7 @@ pub mod stream;
 mod within;
 
 pub use gate::Gate;
+pub use head::length as head_length;
 pub use process::Process;
 pub use raw_client::{End, RawClient};
 pub use scratch::ScratchDir;
