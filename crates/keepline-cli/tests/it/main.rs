@@ -7,15 +7,19 @@
 //! - `serve`: the built-in answers, on the wire;
 //! - `floods`: many connections at once;
 //! - `demo`: what it counts;
-//! - `faults`: a server that misbehaves.
+//! - `faults`: a server that misbehaves;
+//! - `probe`: is what it measures true?
+//! - `nginx`: the gateway beside nginx.
 
 mod binary;
 mod demo;
 mod failures;
 mod faults;
 mod floods;
+mod nginx;
 mod output;
 mod peers;
+mod probe;
 
 mod reuse;
 mod serve;

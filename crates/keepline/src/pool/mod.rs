@@ -263,6 +263,12 @@ where
             .with(|state, effects| state.purge(reason, effects, |_| true));
     }
 
+    /// Closes the idle connections that `matches`.
+    pub(crate) fn close_idle_if(&self, reason: CloseReason, matches: impl FnMut(&C) -> bool) {
+        self.0
+            .with(|state, effects| state.purge(reason, effects, matches));
+    }
+
     /// The reaper of the runtime that this is called in.
     pub(crate) fn reaper_here(&self) -> Arc<Reaper> {
         self.0.reapers.here(&self.0)
