@@ -15,6 +15,7 @@
 
 pub mod conf;
 pub mod config;
+pub mod process;
 
 mod answer;
 mod exchange;

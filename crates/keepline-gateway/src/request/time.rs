@@ -131,7 +131,7 @@ mod tests {
         at(1_790_604_309).append_local(&mut text);
         text.push(b'|');
         at(1_790_604_309).append_log(&mut text);
-        assert_eq!(text, b"28/Sep/2026:13:25:09 +0000|2026/09/28 13:25:09");
+        assert_eq!(text, b"28/Sep/2026:14:05:09 +0000|2026/09/28 14:05:09");
     }
 
     #[test]
