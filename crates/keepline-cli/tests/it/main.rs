@@ -19,6 +19,7 @@ mod nginx;
 mod output;
 mod peers;
 
+mod redirects;
 mod reuse;
 mod serve;
 
