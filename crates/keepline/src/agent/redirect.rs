@@ -185,7 +185,7 @@ fn is_secure(uri: &Uri) -> bool {
 
 fn port(uri: &Uri) -> u16 {
     uri.port_u16()
-        .unwrap_or(if is_secure(uri) { 443 } else { 80 })
+        .unwrap_or_else(|| if is_secure(uri) { 443 } else { 80 })
 }
 
 /// RFC 9110 §10.1.3: "A user agent MUST NOT send a Referer header field in an unsecured HTTP request
