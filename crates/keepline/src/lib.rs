@@ -19,10 +19,13 @@
 //!
 //! # Features
 //! `client`, `server` and `tls` (rustls) are on by default; `metrics` (what a Transport does, for the
-//! `metrics` facade), and for the [`Client`] `compression`, `cookies` and `json`, are not. A feature adds and never changes.
+//! `metrics` facade), `hickory` (names resolved by [`net::Hickory`](crate::net), which knows the TTL
+//! of an answer), and for the [`Client`] `compression`, `cookies` and `json` are not. A feature adds
+//! and never changes.
 //!
 //! # What it does not do
-//! No HTTP/2 and no proxies yet. It opens no socket that nobody asked for, and repairs nothing that a peer sends.
+//! No HTTP/2 and no proxies yet. It opens no socket that nobody asked for, and repairs nothing that
+//! a peer sends.
 #![cfg_attr(
     not(all(feature = "client", feature = "server")),
     allow(
@@ -41,6 +44,8 @@ mod deadline;
 mod driver;
 mod error;
 mod info;
+#[cfg(any(feature = "client", feature = "server"))]
+mod list;
 pub mod net;
 #[cfg(feature = "client")]
 mod pool;
