@@ -1,6 +1,5 @@
 //! `-t`, `-T` and `-s`: what is done beside a running process.
 
-use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 
 use super::console::Console;
@@ -8,6 +7,7 @@ use super::options::Options;
 use super::signal::Signal;
 use crate::conf::{Document, Paths};
 use crate::config::{Config, Level, LogTarget};
+use crate::error_log::append_to;
 
 /// Something has failed, and what has been said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +47,10 @@ pub fn test(
     }
     match dump.map(|out| print(&document, out)) {
         Some(Err(error)) if error.kind() != io::ErrorKind::BrokenPipe => {
-            console.log(Level::Emerg, format_args!("cannot write the configuration: {error}"));
+            console.log(
+                Level::Emerg,
+                format_args!("cannot write the configuration: {error}"),
+            );
             Err(Failed)
         }
         _ => Ok(()),
@@ -64,20 +67,19 @@ fn print(document: &Document, out: &mut dyn Write) -> io::Result<()> {
 
 /// Opens, and so creates, every log, as nginx does in a test.
 fn open_logs(config: &Config) -> Result<(), String> {
-    let errors = config.main.error_log.iter().filter_map(|log| match &log.target {
-        LogTarget::File(path) => Some(path),
-        LogTarget::Stderr => None,
-    });
+    let errors = config
+        .main
+        .error_log
+        .iter()
+        .filter_map(|log| match &log.target {
+            LogTarget::File(path) => Some(path),
+            LogTarget::Stderr => None,
+        });
     let http = config.http.iter().flat_map(|http| &http.log_files);
     for path in errors.chain(http.map(|file| &file.path)) {
-        append_to(path).map_err(|error| format!("open() \"{}\" failed: {error}", path.display()))?;
+        append_to(path).map_err(|error| error.to_string())?;
     }
     Ok(())
-}
-
-/// Opens a log.
-pub(crate) fn append_to(path: &std::path::Path) -> io::Result<File> {
-    OpenOptions::new().append(true).create(true).open(path)
 }
 
 /// Sends a signal to the process whose pid file the configuration names.

@@ -6,10 +6,7 @@
 use std::fmt::Write;
 
 use super::options::{BY_PACKAGE, PREFIX};
-use crate::conf;
-
-/// The version of nginx whose behaviour is matched.
-pub const NGINX: &str = "1.31.5";
+use crate::{NGINX_VERSION, conf};
 
 /// The modules of HTTP that nginx has unless told otherwise, each with a directive that shows it.
 const DEFAULT_MODULES: [(&str, &str); 26] = [
@@ -64,7 +61,7 @@ const OPTIONAL_MODULES: [(&str, &str); 4] = [
 #[must_use]
 pub fn version() -> String {
     let own = env!("CARGO_PKG_VERSION");
-    format!("nginx version: nginx/{NGINX} (keepline {own})\n")
+    format!("nginx version: nginx/{NGINX_VERSION} (keepline {own})\n")
 }
 
 /// What `-V` says.

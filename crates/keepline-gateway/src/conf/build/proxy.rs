@@ -229,7 +229,8 @@ pub(super) fn resolve(
     let tls = &mut level.scope.proxy.tls;
     if tls.verify && tls.trusted.is_none() && may_speak_tls(&level.scope.content) {
         let what = "no \"proxy_ssl_trusted_certificate\" for \"proxy_ssl_verify\"";
-        let directive = place_of(block, "proxy_ssl_verify").or_else(|| place_of(block, "proxy_pass"));
+        let directive =
+            place_of(block, "proxy_ssl_verify").or_else(|| place_of(block, "proxy_pass"));
         return Err(directive.map_or_else(
             || ConfError::nowhere(what),
             |directive| directive.error(what),
