@@ -96,6 +96,15 @@ impl Body {
         Ok(first.unwrap_or_else(|| whole.freeze()))
     }
 
+    /// The content, if it lies in memory.
+    pub(crate) fn in_memory(&self) -> Option<Bytes> {
+        match &self.0 {
+            Kind::Empty => Some(Bytes::new()),
+            Kind::Full(bytes) => Some(bytes.clone()),
+            Kind::Factory(_) | Kind::Stream(_) => None,
+        }
+    }
+
     /// The body for another attempt, if it can be made again.
     pub(crate) fn replay(&self) -> Option<Self> {
         match &self.0 {

@@ -288,6 +288,17 @@ impl Driver {
         self.written = 0;
     }
 
+    /// Bytes written since the last reset, and those that wait to be: where the next one goes.
+    pub(crate) fn position(&self) -> u64 {
+        let piece = self.piece.len() + self.piece_end.len();
+        self.written + (self.unsent() + piece) as u64
+    }
+
+    /// Bytes received since the last reset: read, and made into events.
+    pub(crate) fn received(&self) -> u64 {
+        self.read - self.buffered() as u64
+    }
+
     /// Bytes read since the last reset.
     pub(crate) const fn bytes_read(&self) -> u64 {
         self.read

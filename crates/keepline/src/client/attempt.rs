@@ -1,6 +1,5 @@
 //! A typed request, from the attempt to send it to the head of its response.
 
-use std::borrow::Cow;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -8,7 +7,7 @@ use std::task::{Context, Poll};
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use http_body::Body as _;
-use keepline_proto::{BodyLength, Field, RequestLine, ResponseHead};
+use keepline_proto::ResponseHead;
 
 use super::Shared;
 use super::acquire::{acquire, acquire_new};
@@ -16,6 +15,7 @@ use super::event::Event;
 use super::exchange::{Exchange, Head};
 use super::interim::OnInterim;
 use super::key::Key;
+use super::pipeline;
 use super::response::ResponseBody;
 use super::retry::{self, Decision, Failure, MOST_ATTEMPTS};
 use super::target::Target;
@@ -29,7 +29,7 @@ pub(super) async fn send(
     shared: &Arc<Shared>,
     request: Request<Body>,
 ) -> Result<Response<Body>, Error> {
-    let (parts, body) = request.into_parts();
+    let (mut parts, mut body) = request.into_parts();
     let target = parts.extensions.get::<Target>();
     let key = match target {
         Some(target) => target.key().clone(),
@@ -40,16 +40,36 @@ pub(super) async fn send(
             "CONNECT opens a tunnel, which a Transport does not offer",
         ));
     }
-    let is_idempotent = retry::is_idempotent(&parts.method, &parts.headers);
-    let mut body = body;
     let mut attempts = 0;
+    if let Some(depth) = shared.pipelines.depth(&key)
+        && let Some(content) = pipeline::pipelinable(&parts, &body)
+    {
+        match pipeline::send(shared, &key, depth, (parts, content)).await {
+            pipeline::Sent::Done(response) => return response,
+            pipeline::Sent::Alone(again) => {
+                (parts, body) = (again.parts, again.body);
+                attempts = again.retries.min(MOST_ATTEMPTS - 2);
+            }
+        }
+    }
+    attempt_often(shared, &key, (parts, body), attempts).await
+}
+
+/// Sends a request after so many attempts, on one connection after the other.
+async fn attempt_often(
+    shared: &Arc<Shared>,
+    key: &Key,
+    (parts, mut body): (Parts, Body),
+    mut attempts: u32,
+) -> Result<Response<Body>, Error> {
+    let is_idempotent = retry::is_idempotent(&parts.method, &parts.headers);
     let mut wants_new = false;
     loop {
         attempts += 1;
         let mut lease = if wants_new || attempts == MOST_ATTEMPTS {
-            acquire_new(shared, &key).await?
+            acquire_new(shared, key).await?
         } else {
-            acquire(shared, &key, is_idempotent && body.replay().is_some()).await?
+            acquire(shared, key, is_idempotent && body.replay().is_some()).await?
         };
         lease.retries = attempts - 1;
         let replay = body.replay();
@@ -102,7 +122,7 @@ async fn attempt(
     body: Body,
 ) -> Result<Response<Body>, Failed> {
     let body = body.made();
-    if let Err(error) = send_head(&mut exchange, parts, body.length()) {
+    if let Err(error) = exchange.send_typed_head(parts, body.length()) {
         exchange.give_back();
         return Err(Failed {
             error,
@@ -249,28 +269,6 @@ fn whole_body(exchange: &mut Exchange) -> Option<Body> {
     }
 }
 
-fn send_head(exchange: &mut Exchange, parts: &Parts, length: BodyLength) -> Result<(), Error> {
-    let target = parts
-        .uri
-        .path_and_query()
-        .map_or("/", |target| target.as_str());
-    let target = if target.is_empty() { "/" } else { target };
-    let line = RequestLine {
-        method: &parts.method,
-        target: target.as_bytes(),
-    };
-    // Without one there is a Target; where its socket leads is another matter.
-    let authority = match (parts.uri.authority(), parts.extensions.get::<Target>()) {
-        (Some(authority), _) => Cow::Borrowed(authority.as_str()),
-        (None, Some(target)) => Cow::Owned(target.origin().authority()),
-        (None, None) => Cow::Borrowed(""),
-    };
-    let host = Field::new(b"host", authority.as_bytes())?;
-    let own_host = (!parts.headers.contains_key(header::HOST)).then_some(host);
-    let fields = own_host.into_iter().chain(fields(&parts.headers));
-    exchange.send_head(line, fields, length)
-}
-
 fn expects_continue(headers: &HeaderMap) -> bool {
     headers.get(header::EXPECT).is_some_and(|value| {
         value
@@ -278,10 +276,6 @@ fn expects_continue(headers: &HeaderMap) -> bool {
             .trim_ascii()
             .eq_ignore_ascii_case(b"100-continue")
     })
-}
-
-fn fields(headers: &HeaderMap) -> impl Iterator<Item = Field<'_>> {
-    headers.iter().map(Field::from)
 }
 
 fn invalid(message: &'static str) -> Error {

@@ -10,6 +10,7 @@
 //! - `lease`: a connection of the pool in the hands of one exchange;
 //! - [`Exchange`]: the raw layer, heads with spans and content as bytes;
 //! - `attempt`, `upload`, `response`: the typed layer on it;
+//! - `pipeline`: requests that share a connection before they are answered, where asked for;
 //! - `reuse`, `retry`: the decisions, as pure functions.
 
 mod acquire;
@@ -20,11 +21,13 @@ mod connector;
 mod dial;
 mod event;
 mod exchange;
+mod head;
 mod interim;
 mod key;
 mod key_settings;
 mod lease;
 mod life;
+mod pipeline;
 mod response;
 mod retry;
 mod reuse;
@@ -58,6 +61,7 @@ use self::builder::Settings;
 use self::event::Hub;
 use self::key::Key;
 use self::lease::Pooled;
+use self::pipeline::{Depths, Pipelines};
 use crate::error::{BoxError, Error};
 use crate::pool::{self, Demand, KeyLimits, Limits, Note, Pool, Stats};
 #[cfg(feature = "tls")]
@@ -68,6 +72,7 @@ use crate::{Body, CloseReason};
 pub(crate) struct Shared {
     pub(crate) pool: Pool<Key, Box<Pooled>>,
     pub(crate) settings: Settings,
+    pipelines: Pipelines,
     pub(crate) events: Hub,
     /// Number of the next connection.
     pub(crate) next_id: AtomicU64,
@@ -124,6 +129,7 @@ impl Default for Transport {
             Limits::default(),
             HashMap::new(),
             Settings::default(),
+            Depths::default(),
             #[cfg(feature = "tls")]
             None,
         )
@@ -140,12 +146,15 @@ impl Transport {
         limits: Limits,
         overrides: HashMap<Key, KeyLimits>,
         settings: Settings,
+        depths: Depths,
         #[cfg(feature = "tls")] tls: Option<ClientTls>,
     ) -> Self {
+        let remembered = limits.remembered_keys;
         Self {
             shared: Arc::new_cyclic(|shared| Shared {
                 pool: Pool::new(limits, overrides, PoolOwner(Weak::clone(shared))),
                 settings,
+                pipelines: Pipelines::new(depths, remembered),
                 events: Hub::default(),
                 next_id: AtomicU64::new(1),
                 #[cfg(feature = "tls")]

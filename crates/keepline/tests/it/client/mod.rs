@@ -10,6 +10,7 @@ mod idle;
 mod interim;
 mod life;
 mod limits;
+mod pipelining;
 mod race;
 mod raw_exchange;
 mod retry;
