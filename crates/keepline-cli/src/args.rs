@@ -18,6 +18,7 @@ pub(crate) struct Cli {
 )]
 pub(crate) enum Command {
     Demo(crate::demo::Args),
+    Faults(crate::faults::Args),
     Get(crate::get::Args),
     Serve(crate::serve::Args),
 }
@@ -28,6 +29,7 @@ Examples:
   keepline serve &                              a server to try it on
   keepline get http://127.0.0.1:8080/           one request: the body, like curl
   keepline get -n 101 http://127.0.0.1:8080/    which connection did each run on, and why?
+  keepline faults --script idle-fin             a server that fails as servers fail, to try a client on
 
 Exit status: 0 if all was well, 1 if a request failed, 2 for wrong usage.
 Durations are written 500ms, 2s, 1m, 1h; sizes 4096, 64KiB, 1M. NO_COLOR switches colours off.";
@@ -61,6 +63,6 @@ mod tests {
             .get_subcommands()
             .map(|command| command.get_name().to_owned())
             .collect();
-        assert_eq!(offered, ["demo", "get", "serve"]);
+        assert_eq!(offered, ["demo", "faults", "get", "serve"]);
     }
 }

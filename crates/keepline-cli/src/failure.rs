@@ -216,6 +216,14 @@ fn explain_tls(cause: &Cause, uri: &Uri) -> (String, Option<String>) {
             ),
         );
     }
+    if text.contains("CertificateRequired") {
+        return (
+            "ours: the server wants a certificate of the client".to_owned(),
+            Some(
+                "--cert FILE shows one, with its key in the same file or in --key FILE".to_owned(),
+            ),
+        );
+    }
     if text.contains("InvalidContentType") || text.contains("corrupt message") {
         return (
             "the server does not speak TLS on this port".to_owned(),
@@ -286,6 +294,13 @@ mod tests {
         let text = "invalid peer certificate: UnknownIssuer";
         let (_, help) = explained(ErrorKind::Tls, None, text);
         assert!(help.contains("-k") && help.contains("--cacert"));
+    }
+
+    #[test]
+    fn a_server_that_wants_a_certificate_leads_to_the_flag() {
+        let text = "received fatal alert: CertificateRequired";
+        let (_, help) = explained(ErrorKind::Tls, None, text);
+        assert!(help.contains("--cert FILE"));
     }
 
     #[test]

@@ -8,6 +8,7 @@
 mod args;
 mod demo;
 mod failure;
+mod faults;
 mod get;
 mod human;
 mod kernel;
@@ -16,6 +17,7 @@ mod load;
 mod output;
 mod runtime;
 mod serve;
+mod signals;
 mod summary;
 mod table;
 mod trouble;
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
     let mut screen = Screen::new();
     let outcome = match cli.command {
         Command::Demo(args) => demo::run(&args, &mut screen),
+        Command::Faults(args) => faults::run(&args, &mut screen),
         Command::Get(args) => get::run(&args, &mut screen),
         Command::Serve(args) => serve::run(&args, &mut screen),
     };

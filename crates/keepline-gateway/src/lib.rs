@@ -1,5 +1,10 @@
 //! A reverse proxy that reads nginx.conf, with one pool of upstream connections for all workers.
 //!
-//! Being built.
+//! - [`conf`]: the language, from text to a tree.
+//! - [`config`]: what a configuration means, as plain data.
+//!
+//! "Upstream" is the side of the servers here and "downstream" that of the clients, as nginx says
+//! it; for RFC 9110 §3.7 they are directions of a message.
 
 pub mod conf;
+pub mod config;

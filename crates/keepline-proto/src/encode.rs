@@ -6,6 +6,7 @@
 use http::{HeaderMap, Method, StatusCode};
 
 use crate::body::BodyWriter;
+use crate::field::is_field_byte;
 use crate::framing::{Asked, has_no_body};
 use crate::target::target_form;
 use crate::{BodyLength, ContentLength, Facts, Field, HostFact, LocalError, TransferEncoding};
@@ -17,6 +18,26 @@ pub struct RequestLine<'a> {
     pub method: &'a Method,
     /// The target in the form that the next hop needs (see [`target`](crate::target)).
     pub target: &'a [u8],
+}
+
+/// The status line of a response that is to be written; the version is always HTTP/1.1. A
+/// [`StatusCode`] alone gets the reason phrase that IANA lists for it, or none.
+#[derive(Debug, Clone, Copy)]
+pub struct StatusLine<'a> {
+    /// The status code.
+    pub status: StatusCode,
+    /// The reason phrase as it is to be written, for an intermediary that passes on what it got;
+    /// it may be empty. `None`: the listed one.
+    pub reason: Option<&'a [u8]>,
+}
+
+impl From<StatusCode> for StatusLine<'_> {
+    fn from(status: StatusCode) -> Self {
+        Self {
+            status,
+            reason: None,
+        }
+    }
 }
 
 /// How a message that is about to be written will be framed.
@@ -235,17 +256,25 @@ pub(crate) fn write_request_line(
     Ok(())
 }
 
-/// Appends a status line with the reason phrase that IANA lists, or none.
-pub(crate) fn write_status_line(status: StatusCode, out: &mut Vec<u8>) {
-    if status == StatusCode::OK {
-        out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
-        return;
-    }
+/// Appends a status line.
+pub(crate) fn write_status_line(line: StatusLine<'_>, out: &mut Vec<u8>) -> Result<(), LocalError> {
+    let StatusLine { status, reason } = line;
+    let reason = match reason {
+        None if status == StatusCode::OK => {
+            out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
+            return Ok(());
+        }
+        None => status.canonical_reason().unwrap_or_default().as_bytes(),
+        // "reason-phrase = 1*( HTAB / SP / VCHAR / obs-text )" (RFC 9112 §4): as a field value.
+        Some(reason) if reason.iter().all(|&byte| is_field_byte(byte)) => reason,
+        Some(_) => return Err(LocalError::InvalidReasonPhrase),
+    };
     out.extend_from_slice(b"HTTP/1.1 ");
     out.extend_from_slice(status.as_str().as_bytes());
     out.push(b' ');
-    out.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
+    out.extend_from_slice(reason);
     out.extend_from_slice(b"\r\n");
+    Ok(())
 }
 
 /// Appends the last chunk and the trailer section.

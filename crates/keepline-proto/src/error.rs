@@ -215,6 +215,8 @@ pub enum LocalError {
     InvalidFieldName,
     /// A field value with a control byte.
     InvalidFieldValue,
+    /// A reason phrase with a control byte.
+    InvalidReasonPhrase,
     /// A request target that has none of the forms of RFC 9112 §3.2, or not its method's.
     InvalidTarget,
     /// A request without Host, with several, or with a malformed one.
@@ -253,6 +255,7 @@ impl fmt::Display for LocalError {
             Self::ContentInConnect => "CONNECT cannot have content",
             Self::InvalidFieldName => "a field name is not a token",
             Self::InvalidFieldValue => "a field value has a control byte",
+            Self::InvalidReasonPhrase => "the reason phrase has a control byte",
             Self::InvalidTarget => "the request target is malformed",
             Self::MissingHost => "a request needs exactly one well-formed Host",
             Self::MissingUpgrade => "101 needs an Upgrade field",

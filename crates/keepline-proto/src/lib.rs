@@ -75,7 +75,7 @@ pub mod target;
 
 pub use body::{BodyLength, DataFrame};
 pub use connection::{Connection, Event, Received};
-pub use encode::RequestLine;
+pub use encode::{RequestLine, StatusLine};
 pub use error::{LocalError, RemoteError};
 pub use facts::{ConnectionOptions, ContentLength, Expectation, Facts, HostFact, TransferEncoding};
 pub use field::Field;

@@ -55,8 +55,8 @@ pub enum ObsFold {
     Replace,
 }
 
-/// How a [`Connection`](crate::Connection) reads: its limits and the few choices that RFC 9112
-/// leaves to the recipient.
+/// How a [`Connection`](crate::Connection) reads, and the one choice in how it writes: its limits
+/// and what RFC 9112 leaves open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Config {
     /// Bounds on what the peer may send.
@@ -66,4 +66,7 @@ pub struct Config {
     pub bare_lf: bool,
     /// Folded field lines in responses.
     pub obs_fold: ObsFold,
+    /// A server writes `Connection: keep-alive` to every client whose connection is kept, also to
+    /// those of HTTP/1.1, which need not be told. Off by default; nginx always does.
+    pub tells_keep_alive: bool,
 }

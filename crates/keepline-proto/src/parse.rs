@@ -43,39 +43,42 @@ fn field_slots<'a>(block: &[u8], limits: &Limits) -> Vec<httparse::Header<'a>> {
     vec![httparse::EMPTY_HEADER; limits.fields.min(block.len() / 3)]
 }
 
-/// Parses a request head.
+/// Parses a request head. `block` is taken only if it is one.
 pub(crate) fn request(
-    block: Bytes,
+    block: &mut Bytes,
     spans: Vec<FieldSpan>,
     limits: &Limits,
 ) -> Result<RequestHead, RemoteError> {
     let mut stack = [const { MaybeUninit::uninit() }; FIELDS_ON_STACK];
     let mut parsed = httparse::Request::new(&mut []);
-    let outcome = parsed.parse_with_uninit_headers(&block, &mut stack);
+    let outcome = parsed.parse_with_uninit_headers(block, &mut stack);
     let (method, target, version, fields) = match outcome {
         Err(httparse::Error::TooManyHeaders) => {
-            let mut heap = field_slots(&block, limits);
+            let mut heap = field_slots(block, limits);
             let mut parsed = httparse::Request::new(&mut heap);
-            complete(&parsed.parse(&block)).map_err(|error| request_error(error, &block))?;
-            request_parts(&parsed, &block, spans, limits)?
+            complete(&parsed.parse(block)).map_err(|error| request_error(error, block))?;
+            request_parts(&parsed, block, spans, limits)?
         }
         outcome => {
-            complete(&outcome).map_err(|error| request_error(error, &block))?;
-            request_parts(&parsed, &block, spans, limits)?
+            complete(&outcome).map_err(|error| request_error(error, block))?;
+            request_parts(&parsed, block, spans, limits)?
         }
     };
     if fields.spans.len() > limits.fields {
         return Err(RemoteError::TooManyFields);
     }
-    let head = RequestHead {
+    let target_bytes = block.get(target.start as usize..target.end as usize);
+    target_form(&method, target_bytes.unwrap_or_default())?;
+    check_host(version, fields.facts.host)?;
+    Ok(RequestHead {
         method,
         target,
         version,
-        fields: Fields { block, ..fields },
-    };
-    target_form(&head.method, head.target())?;
-    check_host(head.version, head.fields.facts.host)?;
-    Ok(head)
+        fields: Fields {
+            block: std::mem::take(block),
+            ..fields
+        },
+    })
 }
 
 /// "A server MUST respond with a 400 (Bad Request) status code to any HTTP/1.1 request message
@@ -374,8 +377,8 @@ mod tests {
         ] {
             let lines: String = (0..count).map(|i| format!("x-{i}: {i}\r\n")).collect();
             let limits = Limits::default();
-            let block = Bytes::from(format!("GET /a HTTP/1.1\r\nhost: b\r\n{lines}\r\n"));
-            let head = request(block, Vec::new(), &limits).unwrap();
+            let mut block = Bytes::from(format!("GET /a HTTP/1.1\r\nhost: b\r\n{lines}\r\n"));
+            let head = request(&mut block, Vec::new(), &limits).unwrap();
             assert_eq!(
                 (head.target(), head.fields().len()),
                 (&b"/a"[..], count + 1)

@@ -69,8 +69,15 @@ pub fn wrong_name() -> &'static Identity {
     &authority_and_identities().wrong_name
 }
 
+/// A client, for servers that ask for a certificate.
+#[must_use]
+pub fn client() -> &'static Identity {
+    &authority_and_identities().client
+}
+
 struct Made {
     authority: Cert,
+    client: Identity,
     server: Identity,
     expired: Identity,
     wrong_name: Identity,
@@ -92,6 +99,7 @@ fn make() -> Result<Made, rcgen::Error> {
             pem: issuer.pem(),
             der: issuer.der().to_vec(),
         },
+        client: sign(&client_params()?, &issuer)?,
         server: sign(&server_params(HERE)?, &issuer)?,
         expired: sign(&out_of_date, &issuer)?,
         wrong_name: sign(&server_params(&["elsewhere.test"])?, &issuer)?,
@@ -118,6 +126,16 @@ fn server_params(names: &[&str]) -> Result<CertificateParams, rcgen::Error> {
     params.use_authority_key_identifier_extension = true;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    Ok(params)
+}
+
+fn client_params() -> Result<CertificateParams, rcgen::Error> {
+    let mut params = server_params(&[])?;
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params
+        .distinguished_name
+        .push(DnType::CommonName, "keepline test client");
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
     Ok(params)
 }
 

@@ -288,15 +288,14 @@ impl Driver {
         self.written = 0;
     }
 
-    /// Bytes written since the last reset, and those that wait to be: where the next one goes.
-    pub(crate) fn position(&self) -> u64 {
-        let piece = self.piece.len() + self.piece_end.len();
-        self.written + (self.unsent() + piece) as u64
+    /// Bytes received since the last reset: read, and taken by the protocol connection.
+    pub(crate) fn bytes_received(&self) -> u64 {
+        self.read - self.input.len() as u64
     }
 
-    /// Bytes received since the last reset: read, and made into events.
-    pub(crate) fn received(&self) -> u64 {
-        self.read - self.buffered() as u64
+    /// Bytes queued since the last reset, whether written or not.
+    pub(crate) fn bytes_queued(&self) -> u64 {
+        self.written + (self.unsent() + self.piece.len() + self.piece_end.len()) as u64
     }
 
     /// Bytes read since the last reset.

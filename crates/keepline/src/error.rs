@@ -25,7 +25,8 @@ pub enum ErrorKind {
     Resolve,
     /// No connection could be made.
     Connect,
-    /// The TLS handshake failed.
+    /// The TLS handshake failed; or, if the error tells a [connection](Error::connection), the
+    /// server refused it afterwards: with TLS 1.3 that is how it refuses a client's certificate.
     Tls,
     /// A deadline passed in this phase.
     Timeout(Phase),
@@ -112,6 +113,20 @@ impl Error {
         self
     }
 
+    /// An alert of the peer (RFC 8446 §6.2) is TLS's error, though it is reading that shows it.
+    #[cfg(all(feature = "tls", feature = "client"))]
+    #[must_use]
+    pub(crate) fn told_by_tls(mut self) -> Self {
+        if let (ErrorKind::Io, Some(source)) = (self.0.kind, &self.0.source)
+            && let Some(error) = source.downcast_ref::<io::Error>()
+            && let Some(rustls::Error::AlertReceived(_)) =
+                error.get_ref().and_then(|error| error.downcast_ref())
+        {
+            self.0.kind = ErrorKind::Tls;
+        }
+        self
+    }
+
     /// What failed.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
@@ -152,13 +167,13 @@ impl Error {
     /// No connection could be made: nothing of the request was sent.
     #[must_use]
     pub fn is_connect(&self) -> bool {
-        matches!(
-            self.0.kind,
+        match self.0.kind {
+            ErrorKind::Tls => self.0.connection.is_none(),
             ErrorKind::Resolve
-                | ErrorKind::Connect
-                | ErrorKind::Tls
-                | ErrorKind::Timeout(Phase::Acquire | Phase::Connect | Phase::Handshake)
-        )
+            | ErrorKind::Connect
+            | ErrorKind::Timeout(Phase::Acquire | Phase::Connect | Phase::Handshake) => true,
+            _ => false,
+        }
     }
 
     /// The peer closed, or was reset, before the end of a message.
@@ -167,6 +182,7 @@ impl Error {
         match self.0.kind {
             ErrorKind::Protocol(error) => error.is_incomplete(),
             ErrorKind::Io => true,
+            ErrorKind::Tls => self.0.connection.is_some(),
             _ => false,
         }
     }
@@ -184,6 +200,7 @@ impl fmt::Display for Error {
             ErrorKind::Misuse(error) => write!(f, "this may not be sent: {error}")?,
             ErrorKind::Resolve => f.write_str("the name could not be resolved")?,
             ErrorKind::Connect => f.write_str("no connection could be made")?,
+            ErrorKind::Tls if connection.is_some() => f.write_str("the peer ended TLS")?,
             ErrorKind::Tls => f.write_str("the TLS handshake failed")?,
             ErrorKind::Timeout(phase) => f.write_str(match phase {
                 Phase::Acquire => "timed out waiting for a free connection",

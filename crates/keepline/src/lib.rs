@@ -17,7 +17,8 @@
 //! Nothing panics outside a runtime, but for what is documented to need one.
 //!
 //! # Features
-//! `client`, `server` and `tls` (rustls), all on by default. A feature adds and never changes.
+//! `client`, `server` and `tls` (rustls) are on by default; `metrics` (what a Transport does, for the
+//! `metrics` facade) is not. A feature adds and never changes.
 //!
 //! # What it does not do
 //! No HTTP/2 and no proxies yet; no redirects, no cookies, no content coding: those are layers

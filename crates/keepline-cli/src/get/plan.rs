@@ -7,9 +7,7 @@ use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method};
 use keepline::Transport;
-use keepline::net::Stream;
 use keepline::tls::ClientTls;
-use tokio::net::UnixStream;
 
 use super::args::{Args, PoolArgs, RequestArgs, TlsArgs};
 use super::target;
@@ -105,11 +103,8 @@ pub(crate) fn transport(args: &Args) -> Result<Transport, Failure> {
     if let Some(most) = max_conns_per_host {
         builder = builder.max_connections_per_key(usize::try_from(most).unwrap_or(usize::MAX));
     }
-    if let Some(path) = unix.clone() {
-        builder = builder.connector(move |_| {
-            let path = path.clone();
-            async move { UnixStream::connect(path).await.map(Stream::from) }
-        });
+    if let Some(path) = unix {
+        builder = builder.unix_socket(path);
     }
     builder
         .lifetime(max_lifetime, LIFETIME_JITTER)
@@ -130,12 +125,21 @@ fn tls(args: &TlsArgs) -> Result<ClientTls, Failure> {
     if let Some(path) = &args.cacert {
         tls = tls.root_pem(&read(path)?);
     }
+    if let Some(path) = &args.cert {
+        let key = args.key.as_ref().unwrap_or(path);
+        tls = tls.client_certificate_pem(&read(path)?, &read(key)?);
+    }
     if args.insecure {
         tls = tls.danger_skip_verification();
     }
-    tls.build().map_err(|error| match &args.cacert {
-        Some(path) => Failure::new(format!("{}: {error}", path.display()))
-            .help("--cacert takes certificates in PEM: -----BEGIN CERTIFICATE----- …"),
-        None => Failure::new(format!("TLS cannot be set up: {error}")),
+    tls.build().map_err(|error| {
+        let failure = Failure::new(format!("TLS cannot be set up: {error}"));
+        if args.cacert.is_some() || args.cert.is_some() {
+            failure.help(
+                "--cacert, --cert and --key take PEM: -----BEGIN CERTIFICATE----- …, -----BEGIN PRIVATE KEY----- …",
+            )
+        } else {
+            failure
+        }
     })
 }

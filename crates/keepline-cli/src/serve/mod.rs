@@ -90,22 +90,26 @@ fn server(args: &Args) -> Result<Server, Failure> {
 
 /// Binds a socket for each worker.
 pub(crate) fn listen(address: SocketAddr, workers: usize) -> Result<Vec<Listener>, Failure> {
-    net::bind_workers(address, BindOptions::default(), workers).map_err(|error| {
-        let failure = Failure::new(format!("cannot listen on {address}: {error}"));
-        match error.kind() {
-            std::io::ErrorKind::AddrInUse => failure
-                .fault("another process serves this port")
-                .help(format!(
-                    "'ss -ltnp sport = :{}' names it; --listen takes another, port 0 any that is free",
-                    address.port()
-                )),
-            std::io::ErrorKind::PermissionDenied => {
-                failure.help("ports below 1024 are for the administrator: take a higher one")
-            }
-            std::io::ErrorKind::AddrNotAvailable => {
-                failure.help("this machine has no such address; 127.0.0.1 it always has")
-            }
-            _ => failure,
+    net::bind_workers(address, BindOptions::default(), workers)
+        .map_err(|error| cannot_listen(address, &error))
+}
+
+/// Why nothing can listen at `address`, and what to do.
+pub(crate) fn cannot_listen(address: SocketAddr, error: &std::io::Error) -> Failure {
+    let failure = Failure::new(format!("cannot listen on {address}: {error}"));
+    match error.kind() {
+        std::io::ErrorKind::AddrInUse => failure.fault("another process serves this port").help(
+            format!(
+                "'ss -ltnp sport = :{}' names it; --listen takes another, port 0 any that is free",
+                address.port()
+            ),
+        ),
+        std::io::ErrorKind::PermissionDenied => {
+            failure.help("ports below 1024 are for the administrator: take a higher one")
         }
-    })
+        std::io::ErrorKind::AddrNotAvailable => {
+            failure.help("this machine has no such address; 127.0.0.1 it always has")
+        }
+        _ => failure,
+    }
 }

@@ -3,10 +3,10 @@
 use std::io;
 
 use keepline::server::{Handle, Workers};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::failure::{Failure, Stop, Verdict};
 use crate::output::Screen;
+use crate::signals::Signals;
 
 /// Waits until the server has ended, by a signal or because it cannot go on.
 pub(crate) async fn until_stopped(
@@ -45,26 +45,4 @@ fn finished(outcome: Result<io::Result<()>, tokio::task::JoinError>) -> Result<V
 
 fn cannot_go_on(error: &io::Error) -> Failure {
     Failure::new(format!("the server cannot go on: {error}"))
-}
-
-/// SIGINT and SIGTERM.
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Signals {
-    fn new() -> io::Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-        })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
 }

@@ -6,12 +6,16 @@
 //! - `output`: what goes where, and the exit status;
 //! - `serve`: the built-in answers, on the wire;
 //! - `floods`: many connections at once;
-//! - `demo`: what it counts.
+//! - `demo`: what it counts;
+//! - `faults`: a server that misbehaves;
+//! - `nginx`: the gateway beside nginx.
 
 mod binary;
 mod demo;
 mod failures;
+mod faults;
 mod floods;
+mod nginx;
 mod output;
 mod peers;
 

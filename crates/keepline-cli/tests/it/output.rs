@@ -195,6 +195,7 @@ async fn help_has_examples_and_wrong_usage_is_status_2() {
         &["get", "--help"],
         &["serve", "--help"],
         &["demo", "--help"],
+        &["faults", "--help"],
     ] {
         let ran = run(args).await;
         assert_eq!(ran.code(), 0);

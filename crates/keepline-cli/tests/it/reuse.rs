@@ -285,7 +285,7 @@ async fn no_more_are_kept_than_may_be() {
 #[tokio::test]
 async fn requests_that_are_pipelined_share_few_connections() {
     let server = Served::start(&[]).await;
-    for (in_flight, depth, connections) in [("32", "16", 2), ("20", "8", 3), ("4", "1", 4)] {
+    for (in_flight, depth, connections) in [("32", "16", 2_u32), ("20", "8", 3), ("4", "1", 4)] {
         let counted = Counted::start(server.port);
         let url = server.url("/delay/5");
         let args = [

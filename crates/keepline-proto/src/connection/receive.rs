@@ -10,7 +10,7 @@ use crate::framing::{Asked, request_framing, response_framing};
 use crate::persistence::{NotPersistent, Persistence, persistence};
 use crate::scan::{Found, Scan, Section};
 use crate::state::{EventKind, Role, State};
-use crate::{Fields, Framing, ObsFold, RemoteError, ResponseHead, parse};
+use crate::{Fields, Framing, ObsFold, RemoteError, RequestHead, ResponseHead, parse};
 
 /// What arrives.
 impl Connection {
@@ -19,7 +19,8 @@ impl Connection {
     /// time gives the same events as all at once.
     ///
     /// # Errors
-    /// The peer broke the protocol. Every later call repeats the error.
+    /// The peer broke the protocol. Every later call repeats the error. A request head that was
+    /// refused is at the start of `buffer` then, as far as it has come, so that it can be quoted.
     pub fn receive(&mut self, buffer: &mut BytesMut) -> Result<Received, RemoteError> {
         if let Some(error) = self.failed {
             return Err(error);
@@ -93,11 +94,25 @@ impl Connection {
         if first.is_some_and(|x| !crate::field::is_tchar(x) && x != b'\r' && x != b'\n') {
             return Err(RemoteError::InvalidRequestLine);
         }
-        let Some(block) = self.head_block(buffer)? else {
+        let Some(mut block) = self.head_block(buffer)? else {
             return Ok(Received::NeedMore);
         };
         let spare = std::mem::take(&mut self.spare);
-        let head = parse::request(block, spare, &self.config.limits)?;
+        let head = match parse::request(&mut block, spare, &self.config.limits) {
+            Ok(head) => head,
+            Err(error) => {
+                put_back(block, buffer);
+                return Err(error);
+            }
+        };
+        if let Err(error) = self.accept_request(&head) {
+            put_back(head.fields.block, buffer);
+            return Err(error);
+        }
+        Ok(Received::Event(Event::Request(head)))
+    }
+
+    fn accept_request(&mut self, head: &RequestHead) -> Result<(), RemoteError> {
         let facts = head.fields.facts;
         let framing = request_framing(head.version, &facts)?;
         let asked = Asked::from(&head.method);
@@ -112,8 +127,7 @@ impl Connection {
         self.unanswered.push_back(asked);
         self.reader = BodyReader::new(framing);
         self.step(Role::Client, EventKind::Request)?;
-        self.step(Role::Server, EventKind::RequestSeen)?;
-        Ok(Received::Event(Event::Request(head)))
+        self.step(Role::Server, EventKind::RequestSeen)
     }
 
     fn receive_response(&mut self, buffer: &mut BytesMut) -> Result<Received, RemoteError> {
@@ -209,11 +223,11 @@ impl Connection {
         self.scan = Scan::default();
         let Found { skip, end, folded } = found;
         buffer.advance(skip);
+        if folded && (is_request || self.config.obs_fold == ObsFold::Refuse) {
+            return Err(RemoteError::ObsoleteFold);
+        }
         let mut block = buffer.split_to(end.saturating_sub(skip));
         if folded {
-            if is_request || self.config.obs_fold == ObsFold::Refuse {
-                return Err(RemoteError::ObsoleteFold);
-            }
             parse::replace_folds(&mut block);
         }
         Ok(Some(block.freeze()))
@@ -271,4 +285,11 @@ impl Connection {
         self.advance(role, event)
             .map_err(|_| RemoteError::UnsolicitedBytes)
     }
+}
+
+/// Puts a head back in front of what follows it.
+fn put_back(block: Bytes, buffer: &mut BytesMut) {
+    let mut head = BytesMut::from(block);
+    head.unsplit(std::mem::take(buffer));
+    *buffer = head;
 }

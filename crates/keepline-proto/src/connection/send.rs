@@ -4,7 +4,7 @@ use http::{HeaderMap, StatusCode, Version};
 
 use super::Connection;
 use crate::body::{BodyWriter, DataFrame};
-use crate::encode::{self, ConnectionLine, FramingLine, RequestLine};
+use crate::encode::{self, ConnectionLine, FramingLine, RequestLine, StatusLine};
 use crate::framing::Asked;
 use crate::persistence::NotPersistent;
 use crate::state::{self, EventKind, Role, State};
@@ -64,16 +64,18 @@ impl Connection {
     /// gets no interim response (RFC 9110 §15.2): nothing is appended then, without an error.
     pub fn send_interim<'a>(
         &mut self,
-        status: StatusCode,
+        line: impl Into<StatusLine<'a>>,
         fields: impl IntoIterator<Item = Field<'a>>,
         out: &mut Vec<u8>,
     ) -> Result<(), LocalError> {
+        let line = line.into();
+        let status = line.status;
         if !status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS {
             return Err(LocalError::WrongStatusClass);
         }
         self.check(EventKind::Interim)?;
         if self.peer_version >= Version::HTTP_11 {
-            encode::write_status_line(status, out);
+            encode::write_status_line(line, out)?;
             encode::write_fields(fields, out);
             encode::end_head(FramingLine::None, ConnectionLine::None, out);
         }
@@ -83,17 +85,19 @@ impl Connection {
     /// Appends a final response head, or the 101 or 2xx that agrees to switch protocols.
     ///
     /// `Connection: close` is added if this is the last exchange, and `Connection: keep-alive`
-    /// for a client of HTTP/1.0 that asked for it.
+    /// for a client of HTTP/1.0 that asked for it, or [always](crate::Config::tells_keep_alive).
     ///
     /// # Errors
     /// The response may not be sent so, or not now. Nothing has been appended and nothing changed.
     pub fn send_response<'a>(
         &mut self,
-        status: StatusCode,
+        line: impl Into<StatusLine<'a>>,
         fields: impl IntoIterator<Item = Field<'a>>,
         body: BodyLength,
         out: &mut Vec<u8>,
     ) -> Result<(), LocalError> {
+        let line = line.into();
+        let status = line.status;
         let event = self.response_event(status)?;
         self.check(event)?;
         // "The client can't change the protocol it is sending in the middle of a message" (RFC 9110
@@ -104,7 +108,7 @@ impl Connection {
         let start = out.len();
         let asked = self.unanswered.front().copied().unwrap_or(Asked::Other);
         let chunked_understood = self.peer_version >= Version::HTTP_11;
-        encode::write_status_line(status, out);
+        encode::write_status_line(line, out)?;
         let facts = encode::write_fields(fields, out);
         if event == EventKind::Switch {
             if status == StatusCode::SWITCHING_PROTOCOLS && !facts.upgrade {
@@ -189,12 +193,12 @@ impl Connection {
         }
     }
 
-    const fn connection_line(&self, facts: &Facts) -> ConnectionLine {
+    fn connection_line(&self, facts: &Facts) -> ConnectionLine {
+        let tells =
+            self.keep_alive_asked || (self.role == Role::Server && self.config.tells_keep_alive);
         match self.closing {
             Some(_) if !facts.connection.close() => ConnectionLine::Close,
-            None if self.keep_alive_asked && !facts.connection.keep_alive() => {
-                ConnectionLine::KeepAlive
-            }
+            None if tells && !facts.connection.keep_alive() => ConnectionLine::KeepAlive,
             Some(_) | None => ConnectionLine::None,
         }
     }

@@ -59,10 +59,11 @@ pub fn small_limits() -> Limits {
     }
 }
 
-/// One byte: bit 0 bare LF, bit 1 folds are refused, bit 2 small limits.
+/// One byte: bit 0 bare LF, bit 1 folds are refused, bit 2 small limits, bit 3 keep-alive is told.
 #[must_use]
 pub fn config(byte: u8) -> Config {
     Config {
+        tells_keep_alive: byte & 8 != 0,
         bare_lf: byte & 1 != 0,
         obs_fold: if byte & 2 != 0 {
             ObsFold::Refuse

@@ -4,6 +4,7 @@ mod cases;
 mod corpus;
 mod eof;
 mod generated;
+mod intermediary;
 mod limits;
 mod pair;
 mod properties;

@@ -15,6 +15,7 @@ use super::event::Event;
 use super::exchange::{Exchange, Head};
 use super::interim::OnInterim;
 use super::key::Key;
+use super::meter::{self, RequestMeter};
 use super::pipeline;
 use super::response::ResponseBody;
 use super::retry::{self, Decision, Failure, MOST_ATTEMPTS};
@@ -29,22 +30,36 @@ pub(super) async fn send(
     shared: &Arc<Shared>,
     request: Request<Body>,
 ) -> Result<Response<Body>, Error> {
-    let (mut parts, mut body) = request.into_parts();
+    let (parts, body) = request.into_parts();
     let target = parts.extensions.get::<Target>();
     let key = match target {
         Some(target) => target.key().clone(),
+        None if parts.method == Method::CONNECT => {
+            return Err(invalid(
+                "CONNECT needs a client::Target among its extensions: the proxy to ask",
+            ));
+        }
         None => Key::of(&parts.uri)?,
     };
-    if parts.method == Method::CONNECT {
-        return Err(invalid(
-            "CONNECT opens a tunnel, which a Transport does not offer",
-        ));
-    }
+    let method = parts.method.clone();
+    let meter = RequestMeter::begin(&key, &method);
+    let outcome = send_to(shared, &key, parts, body).await;
+    meter.end(&outcome);
+    outcome
+}
+
+/// Sends the request through the pipeline of `key`, where there is one and it may be, or on its own.
+async fn send_to(
+    shared: &Arc<Shared>,
+    key: &Key,
+    mut parts: Parts,
+    mut body: Body,
+) -> Result<Response<Body>, Error> {
     let mut attempts = 0;
-    if let Some(depth) = shared.pipelines.depth(&key)
+    if let Some(depth) = shared.pipelines.depth(key)
         && let Some(content) = pipeline::pipelinable(&parts, &body)
     {
-        match pipeline::send(shared, &key, depth, (parts, content)).await {
+        match pipeline::send(shared, key, depth, (parts, content)).await {
             pipeline::Sent::Done(response) => return response,
             pipeline::Sent::Alone(again) => {
                 (parts, body) = (again.parts, again.body);
@@ -52,14 +67,16 @@ pub(super) async fn send(
             }
         }
     }
-    attempt_often(shared, &key, (parts, body), attempts).await
+    attempt_often(shared, key, &parts, body, attempts).await
 }
 
-/// Sends a request after so many attempts, on one connection after the other.
+/// Sends the request on connections for `key`, after so many attempts, until one is not to be
+/// repeated.
 async fn attempt_often(
     shared: &Arc<Shared>,
     key: &Key,
-    (parts, mut body): (Parts, Body),
+    parts: &Parts,
+    mut body: Body,
     mut attempts: u32,
 ) -> Result<Response<Body>, Error> {
     let is_idempotent = retry::is_idempotent(&parts.method, &parts.headers);
@@ -74,7 +91,7 @@ async fn attempt_often(
         lease.retries = attempts - 1;
         let replay = body.replay();
         let was_fresh = lease.is_fresh();
-        let failed = match attempt(Exchange::new(lease), &parts, body).await {
+        let failed = match attempt(Exchange::new(lease), parts, body).await {
             Ok(response) => return Ok(response),
             Err(failed) => failed,
         };
@@ -99,6 +116,7 @@ async fn attempt_often(
             _ => return Err(failed.error),
         }
         shared.pool.note_retry();
+        meter::retrying(key);
         if let Some(info) = &failed.info {
             let connection = info.id;
             shared.events.tell(|| Event::Retrying { connection });

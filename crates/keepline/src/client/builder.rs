@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use http::Uri;
 use keepline_proto::Config;
 
 use super::Transport;
+use super::connect::connect_unix;
 use super::connector::Connector;
 use super::key::Origin;
 use super::key_settings::{KeySettings, check_limits};
@@ -219,19 +221,17 @@ impl TransportBuilder {
     }
 
     /// Opens connections by `connect` instead of resolving the host and connecting a TCP socket
-    /// (Go: `DialContext`): a Unix socket, a tunnel, a resolver of one's own, an end of a pipe in a
+    /// (Go: `DialContext`): a tunnel, a resolver of one's own, an end of a pipe in a
     /// test. The connect timeout holds for it, and for https TLS is started on what it gives. It
     /// runs in a task of its own, and all requests of an origin share what it opens.
     ///
     /// ```
-    /// # #[cfg(unix)] {
     /// use keepline::{Transport, net::Stream};
-    /// use tokio::net::UnixStream;
+    /// use tokio::net::TcpStream;
     ///
-    /// let docker = Transport::builder()
-    ///     .connector(|_| async { UnixStream::connect("/run/docker.sock").await.map(Stream::from) })
+    /// let tunnelled = Transport::builder()
+    ///     .connector(|_| async { TcpStream::connect("127.0.0.1:2222").await.map(Stream::from) })
     ///     .build();
-    /// # }
     /// ```
     pub fn connector<F, C>(mut self, connect: F) -> Self
     where
@@ -240,6 +240,16 @@ impl TransportBuilder {
     {
         self.settings.connector = Some(Connector::new(connect));
         self
+    }
+
+    /// Opens connections to this Unix socket, whatever the host: a [`connector`](Self::connector).
+    /// For some hosts only, give their requests a [`Target`].
+    pub fn unix_socket(self, path: impl Into<PathBuf>) -> Self {
+        let path: Arc<Path> = path.into().into();
+        self.connector(move |_| {
+            let path = Arc::clone(&path);
+            async move { connect_unix(&path).await }
+        })
     }
 
     /// How responses are read: their limits.

@@ -5,6 +5,7 @@
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -81,13 +82,19 @@ async fn open_socket(
         }
         (Via::Address(address), _) => Ok(connect_any(&[*address], *local, deadline).await?.into()),
         (Via::Unix(path), _) => {
-            let connecting = async {
-                UnixStream::connect(path).await.map_err(|error| {
-                    let named = format!("unix:{}: {error}", path.display());
-                    not_connected(io::Error::new(error.kind(), named))
-                })
-            };
-            Ok(before(deadline, Phase::Connect, connecting).await?.into())
+            let connecting = async { connect_unix(path).await.map_err(not_connected) };
+            before(deadline, Phase::Connect, connecting).await
+        }
+    }
+}
+
+/// Connects to a Unix socket; the error names it.
+pub(super) async fn connect_unix(path: &Path) -> io::Result<Stream> {
+    match UnixStream::connect(path).await {
+        Ok(stream) => Ok(stream.into()),
+        Err(error) => {
+            let named = format!("unix:{}: {error}", path.display());
+            Err(io::Error::new(error.kind(), named))
         }
     }
 }

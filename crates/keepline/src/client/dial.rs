@@ -17,6 +17,7 @@ use super::event::Event;
 use super::key::Key;
 use super::lease::Pooled;
 use super::life::Lifespan;
+use super::meter::{self, ConnectionMeter};
 use crate::OpenReason;
 use crate::driver::Driver;
 use crate::error::{Error, ErrorKind};
@@ -112,6 +113,7 @@ async fn open(shared: &Arc<Shared>, key: &Key, reason: OpenReason) -> Result<Box
         () = shared.pool.stopping() => Err(Error::new(ErrorKind::Shutdown)),
     };
     let (stream, timings) = opened.inspect_err(|error| {
+        meter::dial_failed(key, error);
         let (origin, error) = (key.to_string().into(), error.to_string().into());
         shared.events.tell(|| Event::DialFailed { origin, error });
     })?;
@@ -137,5 +139,6 @@ async fn open(shared: &Arc<Shared>, key: &Key, reason: OpenReason) -> Result<Box
         exchanges: 0,
         lifespan: Lifespan::begin(&shared.settings.life, opened_at, id),
         watch: Watch::new(id, shared.pool.reaper_here()),
+        meter: ConnectionMeter::opened(key, reason, "1.1"),
     }))
 }

@@ -306,6 +306,8 @@ impl Exchange {
     /// cause, not the silence.
     fn describe(&mut self, error: Error) -> Error {
         let info = self.lease.info();
+        #[cfg(feature = "tls")]
+        let error = error.told_by_tls();
         match &mut self.request {
             Sending::Failed(cause) if error.is_closed_early() && info.bytes_read == 0 => {
                 let cause = std::mem::replace(cause, io::ErrorKind::BrokenPipe.into());
@@ -324,7 +326,7 @@ pub(super) fn reason_of(error: &Error, bytes_read: u64) -> CloseReason {
         ErrorKind::Protocol(_) => CloseReason::ProtocolError,
         // A reset before the answer is how a close looks that the request ran into.
         ErrorKind::Io if bytes_read == 0 => CloseReason::PeerClosed,
-        ErrorKind::Io => CloseReason::IoError,
+        ErrorKind::Io | ErrorKind::Tls => CloseReason::IoError,
         ErrorKind::Timeout(_) => CloseReason::Timeout,
         ErrorKind::Body | ErrorKind::Misuse(_) => CloseReason::RequestUnsent,
         _ => CloseReason::Cancelled,

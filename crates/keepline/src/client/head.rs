@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use http::header;
 use http::request::Parts;
+use http::{Method, header};
 use keepline_proto::{BodyLength, Field, RequestLine};
 
 use super::target::Target;
@@ -19,20 +19,22 @@ pub(super) fn queue_head(
     parts: &Parts,
     length: BodyLength,
 ) -> Result<(), Error> {
-    let target = parts
-        .uri
-        .path_and_query()
-        .map_or("/", |target| target.as_str());
-    let target = if target.is_empty() { "/" } else { target };
-    let line = RequestLine {
-        method: &parts.method,
-        target: target.as_bytes(),
-    };
     // Without one there is a Target; where its socket leads is another matter.
     let authority = match (parts.uri.authority(), parts.extensions.get::<Target>()) {
         (Some(authority), _) => Cow::Borrowed(authority.as_str()),
         (None, Some(target)) => Cow::Owned(target.origin().authority()),
         (None, None) => Cow::Borrowed(""),
+    };
+    let target = match parts.uri.path_and_query() {
+        // RFC 9112 §3.2.3: the far end of the tunnel, and nothing else.
+        _ if parts.method == Method::CONNECT => &authority,
+        None => "/",
+        Some(target) if target.as_str().is_empty() => "/",
+        Some(target) => target.as_str(),
+    };
+    let line = RequestLine {
+        method: &parts.method,
+        target: target.as_bytes(),
     };
     let host = Field::new(b"host", authority.as_bytes())?;
     let own_host = (!parts.headers.contains_key(header::HOST)).then_some(host);

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use super::Shared;
 use super::event::Event;
 use super::life::Lifespan;
+use super::meter::ConnectionMeter;
 use super::reuse::{Ending, ending};
 use crate::driver::Driver;
 use crate::error::{Error, ErrorKind};
@@ -40,6 +41,7 @@ pub(crate) struct Pooled {
     pub(crate) exchanges: u64,
     pub(crate) lifespan: Lifespan,
     pub(crate) watch: Arc<Watch>,
+    pub(crate) meter: ConnectionMeter,
 }
 
 impl Drop for Pooled {
@@ -164,7 +166,9 @@ impl Lease {
             first_byte: None,
             retries: 0,
         };
-        lease.connection_mut().driver.reset_counters();
+        let connection = lease.connection_mut();
+        connection.driver.reset_counters();
+        connection.meter.active();
         lease
     }
 
@@ -186,6 +190,7 @@ impl Lease {
     pub(crate) fn told(mut self, idle_for: Option<Duration>) -> Self {
         self.idle_for = idle_for;
         let (connection, reused) = (self.connection().id, self.is_reused());
+        self.connection().meter.acquired(reused, self.waited);
         self.shared.events.tell(|| Event::Acquired {
             connection,
             reused,
@@ -356,9 +361,9 @@ impl Lease {
 
     /// Ends the lease on a fresh connection that the peer has closed, or spoken on, before anything
     /// was asked; what is wrong with it.
-    pub(crate) fn dead_on_arrival(self, reason: CloseReason) -> Error {
+    pub(crate) fn dead_on_arrival(mut self, reason: CloseReason) -> Error {
         let error = match reason {
-            CloseReason::PeerClosed => RemoteError::IncompleteHead { received: 0 }.into(),
+            CloseReason::PeerClosed => self.last_words(),
             CloseReason::Shutdown => Error::caused(
                 ErrorKind::Connect,
                 "the runtime of the connection was shut down",
@@ -369,6 +374,18 @@ impl Lease {
         let error = error.on(self.info());
         self.close(reason);
         error
+    }
+
+    /// With what the peer has closed the connection: TLS tells its alert again.
+    fn last_words(&mut self) -> Error {
+        let mut nobody = Context::from_waker(Waker::noop());
+        match self.driver().poll_event(&mut nobody) {
+            #[cfg(feature = "tls")]
+            Poll::Ready(Err(error)) => error.told_by_tls(),
+            #[cfg(not(feature = "tls"))]
+            Poll::Ready(Err(error)) => error,
+            _ => RemoteError::IncompleteHead { received: 0 }.into(),
+        }
     }
 
     /// Ends the lease before anything was sent: the connection is as good as before.

@@ -27,6 +27,8 @@ mod key;
 mod key_settings;
 mod lease;
 mod life;
+#[cfg_attr(not(feature = "metrics"), path = "meter_off.rs")]
+mod meter;
 mod pipeline;
 mod response;
 mod retry;
@@ -54,6 +56,8 @@ pub use exchange::{Exchange, Head};
 pub use interim::OnInterim;
 pub use key::Origin;
 pub use key_settings::KeySettings;
+#[cfg(feature = "metrics")]
+pub use meter::describe_metrics;
 pub use target::{Target, TargetBuilder};
 
 use self::acquire::acquire_as;
@@ -170,7 +174,9 @@ impl Transport {
     /// then need not have more than a path; Host is still made of the URI where that has one.
     ///
     /// After `101 Switching Protocols` the connection is in the extensions of the response, as an
-    /// [`OnUpgrade`](crate::upgrade::OnUpgrade) that is ready at once.
+    /// [`OnUpgrade`](crate::upgrade::OnUpgrade) that is ready at once. So it is after 2xx to CONNECT,
+    /// which asks the server of its [`Target`] to open a tunnel to the host and port that are its
+    /// URI; any other answer to it is a response like all others.
     ///
     /// Cancel-safe: dropping the future closes the connection it had (`cancelled`), gives up a
     /// place in the queue, and leaves a dial to others.
@@ -286,8 +292,12 @@ impl pool::Owner<Key, Box<Pooled>> for PoolOwner {
 
     fn note(&self, connection: &Box<Pooled>, note: Note) {
         let number = connection.id;
-        if let Note::Closing(reason) = note {
-            tracing::debug!(connection = number, %reason, "connection closed");
+        match note {
+            Note::Returned => connection.meter.idle(),
+            Note::Closing(reason) => {
+                connection.meter.closed(reason);
+                tracing::debug!(connection = number, %reason, "connection closed");
+            }
         }
         if let Some(shared) = self.0.upgrade() {
             shared.events.tell(|| match note {

@@ -123,6 +123,26 @@ impl Stream {
         }
     }
 
+    /// Our own end of it; `None` where it is no TCP connection, or no longer one.
+    #[must_use]
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.tcp()?.local_addr().ok()
+    }
+
+    /// What the handshake settled, on a server.
+    #[cfg(all(feature = "tls", feature = "server"))]
+    pub(crate) fn tls_info(&self) -> Option<crate::tls::TlsInfo<'_>> {
+        match &self.0 {
+            Kind::Tls(tls) => match &**tls {
+                tokio_rustls::TlsStream::Server(tls) => {
+                    Some(crate::tls::TlsInfo::new(tls.get_ref().1))
+                }
+                tokio_rustls::TlsStream::Client(_) => None,
+            },
+            Kind::Plain(_) => None,
+        }
+    }
+
     /// Reads what is there, at most what `buffer` has room for; 0 is the end.
     pub(crate) fn poll_read(
         &mut self,

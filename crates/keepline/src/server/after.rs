@@ -4,6 +4,7 @@
 //! [`after_exchange`] when the response is complete. What the protocol core decides (RFC 9112
 //! §9.3) arrives here as a reason to close and is never overruled.
 
+use super::terms::LingerWhen;
 use crate::CloseReason;
 
 /// What is left of the request when the question is asked.
@@ -43,6 +44,8 @@ pub(super) struct BeforeHead {
     /// The client waits for 100 (Continue) and will not get it.
     pub(super) awaits_continue: bool,
     pub(super) drain_bytes: u64,
+    /// The connection may not be idle for any time.
+    pub(super) never_idles: bool,
 }
 
 /// Why this exchange is the last one, if it is.
@@ -55,6 +58,9 @@ pub(super) fn last_exchange(facts: BeforeHead) -> Option<CloseReason> {
     }
     if facts.is_expired {
         return Some(CloseReason::Lifetime);
+    }
+    if facts.never_idles {
+        return Some(CloseReason::IdleTimeout);
     }
     let is_unread = facts.unread != Unread::Nothing;
     // "A server that responds with a final status code instead of reading the entire request
@@ -81,6 +87,7 @@ pub(super) struct AtEnd {
     /// Bytes have arrived that belong to no request that was answered.
     pub(super) has_input: bool,
     pub(super) drain_bytes: u64,
+    pub(super) linger: LingerWhen,
 }
 
 /// What becomes of the connection.
@@ -103,17 +110,16 @@ pub(super) enum After {
 /// send a reset packet to the client" (RFC 9112 §9.6). So it is closed at once only where the
 /// client has nothing more to say: it has closed its direction, or it has sent its last request
 /// whole.
+///
+/// Whether such a client is lingered for at all is [`LingerWhen`]'s to say.
 pub(super) fn after_exchange(facts: AtEnd) -> After {
-    let Some(reason) = facts.closing else {
-        return match facts.unread {
-            Unread::Nothing => After::KeepAlive,
-            Unread::Lost => After::Linger(CloseReason::ProtocolError),
-            Unread::Rest(_) if facts.awaits_continue => After::Linger(CloseReason::NotDrained),
-            rest @ Unread::Rest(_) if rest.exceeds(facts.drain_bytes) => {
-                After::Linger(CloseReason::NotDrained)
-            }
-            Unread::Rest(_) => After::Drain,
-        };
+    let reason = match (facts.closing, facts.unread) {
+        (Some(reason), _) => reason,
+        (None, Unread::Nothing) => return After::KeepAlive,
+        (None, Unread::Lost) => CloseReason::ProtocolError,
+        (None, Unread::Rest(_)) if facts.awaits_continue => CloseReason::NotDrained,
+        (None, rest) if rest.exceeds(facts.drain_bytes) => CloseReason::NotDrained,
+        (None, Unread::Rest(_)) => return After::Drain,
     };
     // The client knew that this was its last request.
     let is_expected = matches!(
@@ -121,10 +127,15 @@ pub(super) fn after_exchange(facts: AtEnd) -> After {
         CloseReason::PeerAskedClose | CloseReason::NotPersistent
     );
     let is_silent = facts.unread == Unread::Nothing && !facts.has_input && is_expected;
-    if facts.is_eof || is_silent {
-        After::Close(reason)
-    } else {
+    let lingers = match facts.linger {
+        LingerWhen::Never => false,
+        LingerWhen::Needed => !facts.is_eof && !is_silent,
+        LingerWhen::Always => !facts.is_eof,
+    };
+    if lingers {
         After::Linger(reason)
+    } else {
+        After::Close(reason)
     }
 }
 
@@ -140,6 +151,7 @@ mod tests {
         is_abandoned: false,
         awaits_continue: false,
         drain_bytes: 100,
+        never_idles: false,
     };
 
     #[test]
@@ -174,6 +186,13 @@ mod tests {
                     ..OPEN
                 },
                 Some(CloseReason::Lifetime),
+            ),
+            (
+                BeforeHead {
+                    never_idles: true,
+                    ..OPEN
+                },
+                Some(CloseReason::IdleTimeout),
             ),
             // Somebody may still read it.
             (unread(rest(101), false, false), None),
@@ -302,6 +321,7 @@ mod tests {
                 is_eof,
                 has_input,
                 drain_bytes: 100,
+                linger: LingerWhen::Needed,
             };
             assert_eq!(after_exchange(facts), expected, "{facts:?}");
         }

@@ -11,6 +11,7 @@ use keepline_proto::Config;
 use super::Server;
 use super::settings::{InvalidSetting, Settings};
 use super::state::StateChange;
+use super::terms::Drain;
 #[cfg(feature = "tls")]
 use crate::tls::ServerTls;
 
@@ -39,14 +40,14 @@ impl ServerBuilder {
     /// How long a request body that is being read may make no progress. Default 30 s (nginx 60 s,
     /// Go an absolute limit, none by default).
     pub const fn body_timeout(mut self, limit: Option<Duration>) -> Self {
-        self.0.body_timeout = limit;
+        self.0.terms.body_timeout = limit;
         self
     }
 
     /// How long a response that is being sent may make no progress. Default 30 s (nginx 60 s, Go
     /// an absolute limit, none by default).
     pub const fn write_timeout(mut self, limit: Option<Duration>) -> Self {
-        self.0.write_timeout = limit;
+        self.0.terms.write_timeout = limit;
         self
     }
 
@@ -54,7 +55,7 @@ impl ServerBuilder {
     /// Default 75 s, as nginx: longer than the 60 s after which most balancers and clients give
     /// an idle connection up themselves, which is what avoids failed requests.
     pub const fn idle_timeout(mut self, limit: Option<Duration>) -> Self {
-        self.0.idle_timeout = limit;
+        self.0.terms.idle_timeout = limit;
         self
     }
 
@@ -95,7 +96,7 @@ impl ServerBuilder {
     /// Adds `Date` to answers that have none; it is formatted once a second. Default true
     /// (RFC 9110 §6.6.1: an origin server with a clock must).
     pub const fn date(mut self, adds: bool) -> Self {
-        self.0.date = adds;
+        self.0.terms.date = adds;
         self
     }
 }
@@ -106,8 +107,7 @@ impl ServerBuilder {
     /// connection, and how long that may take. Default 256 KiB, as Go, and 5 s (Go no limit, nginx
     /// `lingering_timeout`, 5 s for each piece): the answer is out, so only a connection waits.
     pub const fn drain(mut self, bytes: u64, time: Duration) -> Self {
-        self.0.drain_bytes = bytes;
-        self.0.drain_time = time;
+        self.0.terms.drain = Drain { bytes, time };
         self
     }
 
@@ -117,15 +117,15 @@ impl ServerBuilder {
     /// connection and destroy the answer (RFC 9112 §9.6). Default 5 s and 30 s, as nginx (Go
     /// 500 ms, without reading).
     pub const fn linger(mut self, timeout: Duration, time: Duration) -> Self {
-        self.0.linger_timeout = timeout;
-        self.0.linger_time = time;
+        self.0.terms.linger.timeout = timeout;
+        self.0.terms.linger.time = time;
         self
     }
 
     /// Drops the handler's future also when the client only closes its own direction. Default
     /// false: such a client still gets its answer. A reset always cancels.
     pub const fn cancel_on_half_close(mut self, cancels: bool) -> Self {
-        self.0.cancel_on_half_close = cancels;
+        self.0.terms.cancel_on_half_close = cancels;
         self
     }
 }
@@ -142,6 +142,14 @@ impl ServerBuilder {
     /// The library answers `OPTIONS *` with 200. Default true, as Go.
     pub const fn answer_options_asterisk(mut self, answers: bool) -> Self {
         self.0.answer_options_asterisk = answers;
+        self
+    }
+
+    /// A request that expects anything else than 100-continue is answered with 417. Default true,
+    /// as Go and as RFC 9110 §10.1.1 allows; without it such expectations are ignored, as nginx
+    /// does.
+    pub const fn refuse_expectations(mut self, refuses: bool) -> Self {
+        self.0.refuse_expectations = refuses;
         self
     }
 

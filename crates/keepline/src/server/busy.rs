@@ -6,7 +6,7 @@
 
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::task::Poll;
 
 use bytes::BytesMut;
@@ -17,10 +17,12 @@ use super::after::{After, AtEnd, after_exchange};
 use super::exchange::{Exchange, Handler};
 use super::linger::drain;
 use super::receive::{Lost, Next};
+use super::refused::{Refusal, Refused};
 use super::rest::rest;
+use super::terms::{HangUp, Linger};
 use super::wire::{Core, Wire, reason_of};
 use crate::CloseReason;
-use crate::error::{Error, ErrorKind, Phase};
+use crate::error::Error;
 use crate::net::Stream;
 
 /// How a busy period ends.
@@ -29,7 +31,7 @@ pub(super) enum Rest {
     /// The connection waits for a further request.
     Idle,
     /// Everything has been written; lingering close.
-    Linger(CloseReason),
+    Linger(CloseReason, Linger),
     /// The connection is closed at once.
     Close(CloseReason),
     /// The same, without a word that the client could take for an orderly end.
@@ -55,7 +57,7 @@ pub(super) async fn serve_requests<H: Handler>(
             Ok(Next::Head(head)) => exchange(&mut wire, head, handler).await,
             Ok(Next::Idle) => rest(&mut wire).await,
             Ok(Next::Closed) => Err(Rest::Close(CloseReason::PeerClosed)),
-            Err(error) => refuse(&mut wire, &error).await,
+            Err(error) => refuse(&mut wire, &error, handler).await,
         };
         if let Err(end) = outcome {
             break end;
@@ -80,10 +82,13 @@ async fn exchange<H: Handler>(
     let mut exchange = Exchange::new(wire, head);
     let handled = match own_answer {
         Some(answer) => Handled::Returned(answer.send(exchange.wire)),
-        None => run(handler, &mut exchange).await,
+        None => run(pin!(handler.handle(&mut exchange))).await,
     };
     let fields = exchange.into_fields();
     wire.driver.proto.reclaim(fields);
+    if let Some(how) = wire.hang_up {
+        return Err(hang_up(wire, how).await);
+    }
     if wire.is_handed_over {
         return Err(Rest::Abort(CloseReason::Upgraded));
     }
@@ -103,8 +108,7 @@ async fn exchange<H: Handler>(
 }
 
 /// Polls the handler. A panic ends its exchange and connection, nothing else.
-async fn run<H: Handler>(handler: &mut H, exchange: &mut Exchange<'_>) -> Handled {
-    let mut handling = pin!(async { handler.handle(exchange).await });
+async fn run(mut handling: Pin<&mut impl Future<Output = Result<(), Error>>>) -> Handled {
     poll_fn(|cx| {
         // The future is dropped after a panic, and the exchange only used to answer and close.
         match catch_unwind(AssertUnwindSafe(|| handling.as_mut().poll(cx))) {
@@ -127,12 +131,12 @@ enum OwnAnswer {
 fn own_answer(wire: &Wire, head: &RequestHead) -> Option<OwnAnswer> {
     // "A server that receives an Expect field value containing a member other than 100-continue
     // MAY respond with a 417 (Expectation Failed) status code" (RFC 9110 §10.1.1)
-    if head.fields().facts().expect == Expectation::Other {
+    let settings = &wire.core.hub().settings;
+    if head.fields().facts().expect == Expectation::Other && settings.refuse_expectations {
         return Some(OwnAnswer::ExpectationFailed);
     }
     let is_asterisk = *head.method() == Method::OPTIONS && head.target() == b"*";
-    let answers = wire.core.hub().settings.answer_options_asterisk;
-    (is_asterisk && answers).then_some(OwnAnswer::Options)
+    (is_asterisk && settings.answer_options_asterisk).then_some(OwnAnswer::Options)
 }
 
 impl OwnAnswer {
@@ -163,12 +167,15 @@ async fn settle(wire: &mut Wire) -> Result<(), Rest> {
             awaits_continue: wire.awaits_continue(),
             is_eof: wire.driver.is_eof(),
             has_input: wire.driver.buffered() > 0,
-            drain_bytes: wire.core.hub().settings.drain_bytes,
+            drain_bytes: wire.terms.drain.bytes,
+            linger: wire.terms.linger.when,
         });
         let (rest, reason) = match after {
             After::KeepAlive => {
                 // Whatever was waited for; the next head has a time of its own.
                 wire.core.deadline.clear();
+                wire.head_since = None;
+                wire.is_pipelined = wire.driver.buffered() > 0;
                 // Both messages are complete and nobody has said close: the core cannot refuse.
                 let next = wire.driver.proto.next_exchange();
                 return next.map_err(|_| Rest::Close(CloseReason::LocalAskedClose));
@@ -179,7 +186,7 @@ async fn settle(wire: &mut Wire) -> Result<(), Rest> {
                 }
                 continue;
             }
-            After::Linger(reason) => (Rest::Linger(reason), reason),
+            After::Linger(reason) => (Rest::Linger(reason, wire.terms.linger), reason),
             After::Close(reason) => (Rest::Close(reason), reason),
         };
         wire.close_after(reason);
@@ -221,19 +228,34 @@ async fn fail(wire: &mut Wire) -> Result<(), Rest> {
 }
 
 /// What came is no request: tells the client if it can be told, and closes.
-async fn refuse(wire: &mut Wire, error: &Error) -> Result<(), Rest> {
+async fn refuse<H: Handler>(wire: &mut Wire, error: &Error, handler: &mut H) -> Result<(), Rest> {
     let reason = reason_of(error);
-    let (status, text) = match error.kind() {
-        ErrorKind::Protocol(error) => (error.status_hint(), error.to_string()),
-        ErrorKind::Timeout(Phase::Head) => {
-            let text = "the head of the request took too long".to_owned();
-            (StatusCode::REQUEST_TIMEOUT, text)
-        }
-        _ => return Err(Rest::Close(reason)),
+    let Some(why) = Refusal::from_error(error) else {
+        return Err(Rest::Close(reason));
     };
     wire.close_after(reason);
-    match wire.append_answer(status, &text) {
-        Ok(()) => settle(wire).await,
-        Err(_) => Err(Rest::Close(reason)),
+    let mut refused = Refused::new(wire, why);
+    let handled = run(pin!(handler.refuse(&mut refused))).await;
+    if let Some(how) = wire.hang_up {
+        return Err(hang_up(wire, how).await);
+    }
+    match handled {
+        Handled::Returned(Ok(())) if wire.is_response_complete() => settle(wire).await,
+        Handled::Returned(_) | Handled::Panicked => Err(Rest::Close(reason)),
+    }
+}
+
+/// The handler wants no (further) answer. Those to earlier requests leave all the same.
+async fn hang_up(wire: &mut Wire, how: HangUp) -> Rest {
+    wire.close_after(CloseReason::LocalAskedClose);
+    let reason = wire.closing().unwrap_or(CloseReason::LocalAskedClose);
+    // Whoever does not take them is not waited for twice.
+    let _ = flush(wire).await;
+    match how {
+        HangUp::Fin => Rest::Close(reason),
+        HangUp::Reset => {
+            wire.driver.stream.reset_on_close();
+            Rest::Abort(reason)
+        }
     }
 }

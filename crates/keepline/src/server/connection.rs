@@ -77,8 +77,8 @@ pub(super) fn serve_connection<H: Handler>(
                 Rest::Idle => core.deadline.set_at(core.rests_until),
                 Rest::Close(reason) => break reason,
                 Rest::Abort(reason) => return finish(core, stream, reason),
-                Rest::Linger(reason) => {
-                    let linger = linger(&mut stream, &mut core.deadline, &hub.settings);
+                Rest::Linger(reason, limits) => {
+                    let linger = linger(&mut stream, &mut core.deadline, limits);
                     unless_aborted(&hub, Box::pin(linger)).await;
                     return finish(core, stream, reason);
                 }

@@ -8,16 +8,24 @@
 //! short visibly; a wrong call is an error.
 
 use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
-use keepline_proto::{BodyLength, Field, Fields, RequestHead};
+use http::HeaderMap;
+use keepline_proto::{BodyLength, Field, Fields, RequestHead, StatusLine};
+use tokio::time::Instant;
 
 use super::info::RequestInfo;
+use super::receive::Lost;
+use super::refused::Refused;
+use super::terms::{HangUp, Terms};
 use super::wire::Wire;
+use crate::CloseReason;
 use crate::error::Error;
+#[cfg(feature = "tls")]
+use crate::tls::TlsInfo;
 use crate::upgrade::Upgraded;
 
 /// Answers requests, one after the other on each connection: the layer below
@@ -39,6 +47,16 @@ pub trait Handler: Clone + Send + 'static {
         &mut self,
         exchange: &mut Exchange<'_>,
     ) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Answers what is no request: a malformed head, one that is too large or took too long. The
+    /// connection closes afterwards, without a word if nothing was queued. Unless overridden, the
+    /// client gets the status that fits and a line of text.
+    fn refuse(
+        &mut self,
+        refused: &mut Refused<'_>,
+    ) -> impl Future<Output = Result<(), Error>> + Send {
+        async { refused.answer_plainly() }
+    }
 }
 
 /// One request, and the place for its response.
@@ -70,6 +88,60 @@ impl<'c> Exchange<'c> {
     #[must_use]
     pub const fn info(&self) -> &RequestInfo {
         &self.info
+    }
+
+    /// Our address on the connection: where a listener on all addresses was reached. Asks the
+    /// kernel each time; it does not change.
+    #[must_use]
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.wire.driver.stream.local_addr()
+    }
+
+    /// What the TLS handshake settled; `None` without TLS.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls(&self) -> Option<TlsInfo<'_>> {
+        self.wire.driver.stream.tls_info()
+    }
+
+    /// The request had arrived, at least in part, when the exchange before it ended: the client
+    /// pipelines (RFC 9112 §9.3.2).
+    #[must_use]
+    pub const fn is_pipelined(&self) -> bool {
+        self.wire.is_pipelined
+    }
+
+    /// When the head began to arrive, if it did not come in one piece; it has been complete only
+    /// since the handler is called.
+    #[must_use]
+    pub const fn head_since(&self) -> Option<Instant> {
+        self.wire.head_since
+    }
+
+    /// Bytes of the request that have been received so far: its head, and its content as framed.
+    #[must_use]
+    pub fn bytes_received(&self) -> u64 {
+        self.wire.bytes_received()
+    }
+
+    /// Bytes of the response, heads included, that have been handed to the connection; once that
+    /// has failed, only those that the socket took.
+    #[must_use]
+    pub fn bytes_sent(&self) -> u64 {
+        self.wire.bytes_sent()
+    }
+
+    /// The client has closed its direction, as far as has been read: it may still take the answer.
+    /// Noticed by [`poll_watch`](Self::poll_watch) and by reading content.
+    #[must_use]
+    pub const fn is_half_closed(&self) -> bool {
+        self.wire.driver.is_eof()
+    }
+
+    /// The connection has failed, or takes nothing: nobody is left to be answered.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        self.wire.lost() == Some(Lost::Gone)
     }
 
     /// Nothing of the request is missing.
@@ -115,6 +187,40 @@ impl<'c> Exchange<'c> {
     }
 }
 
+/// What becomes of the connection.
+impl Exchange<'_> {
+    /// The terms of this exchange: the server's, unless others have been set.
+    #[must_use]
+    pub const fn terms(&self) -> &Terms {
+        &self.wire.terms
+    }
+
+    /// Changes what holds for the rest of this exchange and the pause after it. What concerns the
+    /// response head (`told_idle_seconds`, `date`, an `idle_timeout` of zero) is looked at when
+    /// that is sent.
+    pub const fn set_terms(&mut self, terms: &Terms) {
+        self.wire.terms = *terms;
+    }
+
+    /// Closes the connection after this exchange, for this reason; a head that is still to be sent
+    /// says so. The first reason stays.
+    pub fn close_after(&mut self, reason: CloseReason) {
+        self.wire.close_after(reason);
+    }
+
+    /// Why the connection closes after this exchange, if that is known.
+    #[must_use]
+    pub fn closing(&self) -> Option<CloseReason> {
+        self.wire.closing()
+    }
+
+    /// Closes the connection as soon as the handler returns, whatever it returns: without an
+    /// answer, or without the rest of it. Answers to earlier requests are written first.
+    pub const fn hang_up(&mut self, how: HangUp) {
+        self.wire.hang_up = Some(how);
+    }
+}
+
 /// The response.
 impl Exchange<'_> {
     /// Queues an interim (1xx) response head other than 101. A client of HTTP/1.0 gets none.
@@ -123,24 +229,25 @@ impl Exchange<'_> {
     /// The status is not interim, or the final head was sent.
     pub fn send_interim<'a>(
         &mut self,
-        status: StatusCode,
+        line: impl Into<StatusLine<'a>>,
         fields: impl IntoIterator<Item = Field<'a>>,
     ) -> Result<(), Error> {
-        self.wire.append_interim(status, fields)
+        self.wire.append_interim(line, fields)
     }
 
     /// Queues the final response head. `Date`, `Connection`, `Keep-Alive` and the framing fields
-    /// are added as they are needed; `length` is that of the content.
+    /// are added as they are needed; `length` is that of the content. A status alone gets its
+    /// listed reason phrase, a [`StatusLine`] brings its own.
     ///
     /// # Errors
     /// The head is not valid, or one was sent. Nothing has been queued then.
     pub fn send_head<'a>(
         &mut self,
-        status: StatusCode,
+        line: impl Into<StatusLine<'a>>,
         fields: impl IntoIterator<Item = Field<'a>>,
         length: BodyLength,
     ) -> Result<(), Error> {
-        self.wire.append_head(status, fields, length)
+        self.wire.append_head(line, fields, length)
     }
 
     /// The final head was sent, or queued.

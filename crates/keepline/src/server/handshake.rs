@@ -37,7 +37,7 @@ pub(super) async fn shake_hands(
             // Shorter than any socket buffer: what one write does not take, nobody would read.
             let slice = [IoSlice::new(PLAIN_HTTP)];
             if poll_fn(|cx| stream.poll_write(cx, &slice)).await.is_ok() {
-                linger(&mut stream, &mut Deadline::default(), settings).await;
+                linger(&mut stream, &mut Deadline::default(), settings.terms.linger).await;
             }
             Err(CloseReason::ProtocolError)
         }

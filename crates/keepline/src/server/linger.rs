@@ -11,7 +11,7 @@ use std::task::Poll;
 use bytes::BytesMut;
 use tokio::time::Instant;
 
-use super::settings::Settings;
+use super::terms::{Drain, Linger};
 use super::wire::{Wire, reason_of};
 use crate::CloseReason;
 use crate::deadline::Deadline;
@@ -25,8 +25,8 @@ const DISCARDED_AT_ONCE: usize = 64 * 1024;
 /// # Errors
 /// Why the connection has to be given up.
 pub(super) async fn drain(wire: &mut Wire) -> Result<(), CloseReason> {
-    let settings = &wire.core.hub().settings;
-    let (mut left, time) = (settings.drain_bytes, settings.drain_time);
+    let Drain { bytes, time } = wire.terms.drain;
+    let mut left = bytes;
     wire.core.deadline.set(Some(time));
     poll_fn(|cx| {
         if let Poll::Ready(Err(error)) = wire.poll_flush(cx) {
@@ -57,9 +57,9 @@ pub(super) async fn drain(wire: &mut Wire) -> Result<(), CloseReason> {
 }
 
 /// Closes our direction and reads until the client closes its own, or a limit.
-pub(super) async fn linger(stream: &mut Stream, deadline: &mut Deadline, settings: &Settings) {
-    let end = Instant::now() + settings.linger_time;
-    deadline.set(Some(settings.linger_timeout));
+pub(super) async fn linger(stream: &mut Stream, deadline: &mut Deadline, limits: Linger) {
+    let end = Instant::now() + limits.time;
+    deadline.set(Some(limits.timeout.min(limits.time)));
     let mut is_shut = false;
     poll_fn(|cx| {
         if !is_shut {
@@ -80,7 +80,7 @@ pub(super) async fn linger(stream: &mut Stream, deadline: &mut Deadline, setting
                     if now >= end {
                         return Poll::Ready(());
                     }
-                    deadline.set_at(Some(end.min(now + settings.linger_timeout)));
+                    deadline.set_at(Some(end.min(now + limits.timeout)));
                 }
                 Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(()),
                 Poll::Pending => return deadline.poll(cx),

@@ -23,6 +23,7 @@ mod incoming;
 mod info;
 mod linger;
 mod receive;
+mod refused;
 mod registry;
 mod request;
 mod rest;
@@ -30,6 +31,7 @@ mod send;
 mod service;
 mod settings;
 mod state;
+mod terms;
 mod wire;
 mod workers;
 
@@ -47,10 +49,12 @@ use tower_service::Service;
 pub use builder::ServerBuilder;
 pub use exchange::{Exchange, Handler};
 pub use info::RequestInfo;
+pub use refused::{Refusal, Refused};
 pub use registry::ServerStats;
 pub use service::{ServiceFn, service_fn};
 pub use settings::InvalidSetting;
 pub use state::{ConnectionState, StateChange};
+pub use terms::{Drain, HangUp, Linger, LingerWhen, Terms};
 pub use workers::Workers;
 
 use registry::{Hub, Phase, Shard};

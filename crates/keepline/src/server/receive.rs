@@ -8,10 +8,11 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http::StatusCode;
 use keepline_proto::{Event, Expectation, Received, RemoteError, RequestHead, State};
+use tokio::time::Instant;
 
 use super::after::Unread;
 use super::info::RequestInfo;
-use super::wire::{Wire, reason_of};
+use super::wire::{Began, Wire, reason_of};
 use crate::driver::Incoming;
 use crate::error::{Error, ErrorKind, Phase};
 
@@ -53,10 +54,8 @@ impl Wire {
         let facts = head.fields().facts();
         self.core.registration.shard.count_request();
         self.core.requests += 1;
-        self.core.rests_until = None;
-        self.core.deadline.clear();
-        self.abandoned = false;
-        self.trailers = None;
+        self.start_exchange();
+        self.began.received -= head.wire_len() as u64;
         let is_bodiless = self.driver.proto.remaining() == Some(0);
         if is_bodiless {
             // Its end is here too; now nobody has to look for it.
@@ -72,9 +71,31 @@ impl Wire {
         } else {
             Continue::Unneeded
         };
+        self.info(self.core.requests)
+    }
+
+    /// Notes that something came that is no request.
+    pub(super) fn begin_refused(&mut self) -> RequestInfo {
+        self.start_exchange();
+        self.info(self.core.requests + 1)
+    }
+
+    fn start_exchange(&mut self) {
+        self.core.rests_until = None;
+        self.core.deadline.clear();
+        self.abandoned = false;
+        self.trailers = None;
+        self.terms = self.core.hub().settings.terms;
+        self.began = Began {
+            received: self.driver.bytes_received(),
+            queued: self.driver.bytes_queued(),
+        };
+    }
+
+    fn info(&self, number: u64) -> RequestInfo {
         RequestInfo {
             connection: self.core.registration.id,
-            number: self.core.requests,
+            number,
             opened: self.core.opened,
             peer: self.core.registration.peer,
             tls: self.driver.stream.is_tls(),
@@ -101,6 +122,7 @@ impl Wire {
         }
         // From its first byte, and not again with each further one.
         if self.core.deadline.at().is_none() {
+            self.head_since = Some(Instant::now());
             let limit = self.core.hub().settings.head_timeout;
             self.core.deadline.set(limit);
         }
@@ -193,8 +215,7 @@ impl Wire {
         let read = self.driver.bytes_read();
         if self.core.deadline.at().is_none() || read != self.read {
             self.read = read;
-            let limit = self.core.hub().settings.body_timeout;
-            self.core.deadline.set(limit);
+            self.core.deadline.set(self.terms.body_timeout);
         }
         self.core.deadline.poll(cx)
     }

@@ -34,17 +34,13 @@ pub(super) enum Phase {
 #[derive(Debug)]
 pub(super) struct Hub {
     pub(super) settings: Settings,
-    /// The value of our `Keep-Alive` field.
-    pub(super) keep_alive: Option<Box<str>>,
     phase: AtomicU8,
     connections: AtomicU64,
 }
 
 impl Hub {
     pub(super) fn new(settings: Settings) -> Self {
-        let seconds = settings.told_idle_seconds();
         Self {
-            keep_alive: seconds.map(|seconds| format!("timeout={seconds}").into()),
             settings,
             phase: AtomicU8::new(Phase::Running as u8),
             connections: AtomicU64::new(0),

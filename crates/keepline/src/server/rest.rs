@@ -66,7 +66,7 @@ pub(super) async fn rest(wire: &mut Wire) -> Result<(), Rest> {
     wire.driver.release_buffers();
     wire.core.registration.change(ConnectionState::Idle);
     let now = Instant::now();
-    wire.core.rest_from(now);
+    wire.core.rest_from(now, wire.terms.idle_timeout);
     if wire.driver.buffered() > 0 {
         // Empty lines, which the protocol core has begun to skip: both are forgotten with the box.
         return Err(Rest::Idle);
@@ -80,6 +80,7 @@ pub(super) async fn rest(wire: &mut Wire) -> Result<(), Rest> {
     match poll_fn(|cx| poll_first(&mut wire.core, &mut wire.driver.stream, cx)).await {
         Ok(input) => {
             wire.driver.restart(input);
+            wire.is_pipelined = false;
             wire.core.deadline.clear();
             wire.core.registration.change(ConnectionState::Active);
             Ok(())

@@ -5,11 +5,13 @@
 
 use std::cell::Cell;
 use std::future::poll_fn;
+use std::io::Write;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, Version};
 use keepline_proto::state::EventKind;
-use keepline_proto::{BodyLength, Connection, Field, LocalError, Persistence, State};
+use keepline_proto::{BodyLength, Connection, Field, LocalError, Persistence, State, StatusLine};
 use tokio::time::Instant;
 
 use super::after::{BeforeHead, Unread, last_exchange};
@@ -40,7 +42,7 @@ impl Noted {
 /// Appends a head with the handler's fields and those of ours that it has not given itself.
 fn send_response<'t: 'o, 'o>(
     proto: &mut Connection,
-    status: StatusCode,
+    line: StatusLine<'t>,
     theirs: impl IntoIterator<Item = Field<'t>>,
     ours: [Option<Field<'o>>; 2],
     length: BodyLength,
@@ -60,17 +62,41 @@ fn send_response<'t: 'o, 'o>(
         };
         !is_given.get()
     });
-    proto.send_response(status, theirs.chain(ours), length, output)
+    proto.send_response(line, theirs.chain(ours), length, output)
+}
+
+/// The value of a `Keep-Alive` field, made without allocating.
+struct KeepAliveValue {
+    bytes: [u8; Self::LONGEST],
+    length: usize,
+}
+
+impl KeepAliveValue {
+    const LONGEST: usize = "timeout=".len() + 20;
+
+    fn new(seconds: u64) -> Self {
+        let mut bytes = [0; Self::LONGEST];
+        let mut rest = &mut bytes[..];
+        // It is as long as the longest number needs.
+        let _ = write!(rest, "timeout={seconds}");
+        let length = Self::LONGEST - rest.len();
+        Self { bytes, length }
+    }
+
+    fn field(&self) -> Result<Field<'_>, LocalError> {
+        Field::new(b"keep-alive", &self.bytes[..self.length])
+    }
 }
 
 impl Wire {
     /// Appends a final response head.
     pub(super) fn append_head<'a>(
         &mut self,
-        status: StatusCode,
+        line: impl Into<StatusLine<'a>>,
         fields: impl IntoIterator<Item = Field<'a>>,
         length: BodyLength,
     ) -> Result<(), Error> {
+        let line = line.into();
         let now = Instant::now();
         if let Some(reason) = last_exchange(self.before_head(now)) {
             self.close_after(reason);
@@ -80,18 +106,17 @@ impl Wire {
         let is_kept = self.driver.proto.persistence() == Persistence::Persistent
             && (length != BodyLength::Unknown
                 || self.driver.proto.peer_version() >= Version::HTTP_11);
-        let hub = &self.core.registration.shard.hub;
-        let keep_alive = hub.keep_alive.as_deref().filter(|_| is_kept);
-        let keep_alive = keep_alive.map(|value| Field::new(b"keep-alive", value.as_bytes()));
-        let keep_alive = keep_alive.transpose()?;
+        let told = self.terms.told_idle_seconds.filter(|_| is_kept);
+        let told = told.map(KeepAliveValue::new);
+        let keep_alive = told.as_ref().map(KeepAliveValue::field).transpose()?;
 
         let driver = &mut self.driver;
         let send = |date: Option<Field<'_>>| {
             let ours = [date, keep_alive];
             let (proto, output) = (&mut driver.proto, &mut driver.output);
-            send_response(proto, status, fields, ours, length, output)
+            send_response(proto, line, fields, ours, length, output)
         };
-        let sent = if hub.settings.date {
+        let sent = if self.terms.date {
             with_date(now, |date| send(Some(date)))
         } else {
             send(None)
@@ -111,21 +136,22 @@ impl Wire {
             unread: self.unread(),
             is_abandoned: self.abandoned,
             awaits_continue: self.awaits_continue(),
-            drain_bytes: settings.drain_bytes,
+            drain_bytes: self.terms.drain.bytes,
+            never_idles: self.terms.idle_timeout == Some(Duration::ZERO),
         }
     }
 
     /// Appends an interim (1xx) head.
     pub(super) fn append_interim<'a>(
         &mut self,
-        status: StatusCode,
+        line: impl Into<StatusLine<'a>>,
         fields: impl IntoIterator<Item = Field<'a>>,
     ) -> Result<(), Error> {
         self.driver.lend_output();
         let driver = &mut self.driver;
         Ok(driver
             .proto
-            .send_interim(status, fields, &mut driver.output)?)
+            .send_interim(line, fields, &mut driver.output)?)
     }
 
     /// Queues a piece of content.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use keepline_proto::Config;
 
 use super::state::StateHook;
+use super::terms::Terms;
 #[cfg(feature = "tls")]
 use crate::tls::ServerTls;
 
@@ -31,29 +32,19 @@ impl fmt::Display for InvalidSetting {
 impl std::error::Error for InvalidSetting {}
 
 /// The settings of one server; what they mean is told at the builder's methods.
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "switches that are independent of each other"
-)]
 #[derive(Clone)]
 pub(crate) struct Settings {
+    /// The terms of every exchange whose handler chooses no others.
+    pub(crate) terms: Terms,
     pub(crate) handshake_timeout: Option<Duration>,
     pub(crate) head_timeout: Option<Duration>,
-    pub(crate) body_timeout: Option<Duration>,
-    pub(crate) write_timeout: Option<Duration>,
-    pub(crate) idle_timeout: Option<Duration>,
     pub(crate) max_requests: Option<u64>,
     pub(crate) max_age: Option<Duration>,
     pub(crate) age_jitter: Duration,
     pub(crate) keep_alive_margin: Option<Duration>,
-    pub(crate) drain_bytes: u64,
-    pub(crate) drain_time: Duration,
-    pub(crate) linger_timeout: Duration,
-    pub(crate) linger_time: Duration,
     pub(crate) shutdown_timeout: Option<Duration>,
-    pub(crate) date: bool,
     pub(crate) answer_options_asterisk: bool,
-    pub(crate) cancel_on_half_close: bool,
+    pub(crate) refuse_expectations: bool,
     pub(crate) request_info: bool,
     pub(crate) protocol: Arc<Config>,
     pub(crate) state_hook: Option<StateHook>,
@@ -65,23 +56,16 @@ impl Default for Settings {
     fn default() -> Self {
         let seconds = Duration::from_secs;
         Self {
+            terms: Terms::default(),
             handshake_timeout: Some(seconds(10)),
             head_timeout: Some(seconds(10)),
-            body_timeout: Some(seconds(30)),
-            write_timeout: Some(seconds(30)),
-            idle_timeout: Some(seconds(75)),
             max_requests: None,
             max_age: None,
             age_jitter: Duration::ZERO,
             keep_alive_margin: None,
-            drain_bytes: 256 * 1024,
-            drain_time: seconds(5),
-            linger_timeout: seconds(5),
-            linger_time: seconds(30),
             shutdown_timeout: None,
-            date: true,
             answer_options_asterisk: true,
-            cancel_on_half_close: false,
+            refuse_expectations: true,
             request_info: true,
             protocol: Arc::default(),
             state_hook: None,
@@ -93,14 +77,14 @@ impl Default for Settings {
 
 impl Settings {
     /// The settings, if they can work.
-    pub(super) fn validated(self) -> Result<Self, InvalidSetting> {
+    pub(super) fn validated(mut self) -> Result<Self, InvalidSetting> {
         let invalid = |setting, problem| Err(InvalidSetting { setting, problem });
         for (setting, time) in [
             ("handshake_timeout", self.handshake_timeout),
             ("head_timeout", self.head_timeout),
-            ("body_timeout", self.body_timeout),
-            ("write_timeout", self.write_timeout),
-            ("idle_timeout", self.idle_timeout),
+            ("body_timeout", self.terms.body_timeout),
+            ("write_timeout", self.terms.write_timeout),
+            ("idle_timeout", self.terms.idle_timeout),
         ] {
             if time.is_some_and(|time| time.is_zero()) {
                 return invalid(setting, "zero would end every connection; None is no limit");
@@ -112,13 +96,14 @@ impl Settings {
         if self.max_age.is_some_and(|age| age <= self.age_jitter) {
             return invalid("max_age", "has to be longer than its jitter");
         }
-        if self.linger_time < self.linger_timeout {
+        if self.terms.linger.time < self.terms.linger.timeout {
             return invalid(
                 "linger",
                 "in all has to be at least as long as without a byte",
             );
         }
-        if self.keep_alive_margin.is_some() && self.told_idle_seconds().is_none() {
+        self.terms.told_idle_seconds = self.told_idle_seconds();
+        if self.keep_alive_margin.is_some() && self.terms.told_idle_seconds.is_none() {
             return invalid(
                 "keep_alive_header",
                 "the idle timeout less the margin has to be at least a second",
@@ -132,8 +117,11 @@ impl Settings {
 
     /// What `Keep-Alive: timeout=` tells: less than the real timer, so that a client that
     /// believes it never sends into a connection that is being closed.
-    pub(super) fn told_idle_seconds(&self) -> Option<u64> {
-        let told = self.idle_timeout?.checked_sub(self.keep_alive_margin?)?;
+    fn told_idle_seconds(&self) -> Option<u64> {
+        let told = self
+            .terms
+            .idle_timeout?
+            .checked_sub(self.keep_alive_margin?)?;
         Some(told.as_secs()).filter(|&seconds| seconds > 0)
     }
 }
@@ -142,7 +130,7 @@ impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Settings")
             .field("head_timeout", &self.head_timeout)
-            .field("idle_timeout", &self.idle_timeout)
+            .field("terms", &self.terms)
             .field("max_requests", &self.max_requests)
             .finish_non_exhaustive()
     }

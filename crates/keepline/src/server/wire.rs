@@ -9,6 +9,7 @@
 
 use std::io;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::BytesMut;
 use keepline_proto::{Connection, Fields, NotPersistent, Persistence};
@@ -19,6 +20,7 @@ use super::receive::{Continue, Lost};
 use super::registry::{Hub, Registration};
 use super::rest::WarmSeat;
 use super::settings::Settings;
+use super::terms::{HangUp, Terms};
 use crate::CloseReason;
 use crate::deadline::Deadline;
 use crate::driver::Driver;
@@ -56,12 +58,18 @@ impl Core {
     }
 
     /// It waits for a further request. Empty lines are none, and earn no further time.
-    pub(super) fn rest_from(&mut self, now: Instant) {
+    pub(super) fn rest_from(&mut self, now: Instant, idle: Option<Duration>) {
         if self.rests_until.is_none() {
-            let idle = self.hub().settings.idle_timeout;
             self.rests_until = idle.and_then(|idle| now.checked_add(idle));
         }
     }
+}
+
+/// Where an exchange begins in the bytes of its connection.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Began {
+    pub(super) received: u64,
+    pub(super) queued: u64,
 }
 
 /// A connection with an exchange, or the beginning of one.
@@ -69,6 +77,8 @@ impl Core {
 pub(super) struct Wire {
     pub(super) core: Core,
     pub(super) driver: Driver,
+    /// The terms of the exchange, or of the last one.
+    pub(super) terms: Terms,
     write_deadline: Deadline,
     /// Bytes written and read when progress was last noted.
     written: u64,
@@ -83,6 +93,15 @@ pub(super) struct Wire {
     pub(super) trailers: Option<Fields>,
     /// Somebody else has the stream.
     pub(super) is_handed_over: bool,
+    /// The handler wants the connection closed without a further word.
+    pub(super) hang_up: Option<HangUp>,
+    /// What had been received of earlier requests, and queued of earlier responses, when the
+    /// exchange began; in the driver's count.
+    pub(super) began: Began,
+    /// The request lay here when the exchange before it ended.
+    pub(super) is_pipelined: bool,
+    /// When the head that did not come in one piece was first waited for.
+    pub(super) head_since: Option<Instant>,
     /// It may keep its box while it rests.
     pub(super) warm: Option<WarmSeat>,
 }
@@ -91,10 +110,13 @@ pub(super) struct Wire {
 impl Wire {
     pub(super) fn new(mut core: Core, stream: Stream, input: BytesMut) -> Self {
         core.deadline.clear();
-        let proto = Connection::server(core.hub().settings.protocol.clone());
+        let settings = &core.hub().settings;
+        let proto = Connection::server(settings.protocol.clone());
+        let terms = settings.terms;
         Self {
             core,
             driver: Driver::with_input(stream, proto, input),
+            terms,
             write_deadline: Deadline::default(),
             written: 0,
             read: 0,
@@ -104,6 +126,10 @@ impl Wire {
             lost: None,
             trailers: None,
             is_handed_over: false,
+            hang_up: None,
+            began: Began::default(),
+            is_pipelined: false,
+            head_since: None,
             warm: None,
         }
     }
@@ -132,7 +158,7 @@ impl Wire {
                 Err(error) => return Poll::Ready(self.lose(error.into())),
             }
         }
-        if self.driver.is_eof() && self.core.hub().settings.cancel_on_half_close {
+        if self.driver.is_eof() && self.terms.cancel_on_half_close {
             let error = io::Error::new(io::ErrorKind::ConnectionAborted, "the client has closed");
             self.close_after(CloseReason::PeerClosed);
             return Poll::Ready(self.lose(error.into()));
@@ -151,8 +177,7 @@ impl Wire {
                 let written = self.driver.bytes_written();
                 if self.write_deadline.at().is_none() || written != self.written {
                     self.written = written;
-                    let limit = self.core.hub().settings.write_timeout;
-                    self.write_deadline.set(limit);
+                    self.write_deadline.set(self.terms.write_timeout);
                 }
                 ready!(self.write_deadline.poll(cx));
                 let error = Error::timeout(Phase::Write);
@@ -179,6 +204,24 @@ impl Wire {
             let _ = self.poll_discard(cx);
         }
         flushed
+    }
+}
+
+/// Counting bytes.
+impl Wire {
+    /// Bytes of the request that have been received so far, its head included.
+    pub(super) fn bytes_received(&self) -> u64 {
+        self.driver.bytes_received() - self.began.received
+    }
+
+    /// Bytes of the response, interim heads included, that have been handed to the connection;
+    /// where it has failed, those that the socket took.
+    pub(super) fn bytes_sent(&self) -> u64 {
+        let sent = match self.lost {
+            Some(Lost::Gone) => self.driver.bytes_written(),
+            Some(Lost::Told(_)) | None => self.driver.bytes_queued(),
+        };
+        sent.saturating_sub(self.began.queued)
     }
 }
 

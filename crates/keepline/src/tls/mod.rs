@@ -7,6 +7,8 @@ mod client_builder;
 #[cfg(feature = "client")]
 mod identity;
 #[cfg(feature = "server")]
+mod info;
+#[cfg(feature = "server")]
 mod server;
 #[cfg(feature = "client")]
 mod unverified;
@@ -19,6 +21,8 @@ pub(crate) use client::PeerName;
 pub use client_builder::ClientTlsBuilder;
 #[cfg(feature = "client")]
 pub use identity::TlsVersion;
+#[cfg(feature = "server")]
+pub use info::TlsInfo;
 #[cfg(feature = "server")]
 pub(crate) use server::Handshake;
 #[cfg(feature = "server")]

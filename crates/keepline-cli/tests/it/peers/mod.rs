@@ -124,6 +124,64 @@ async fn nginx() {
     origin(3, "https", &flags).classics().await;
 }
 
+/// A server that wants to know its clients.
+#[tokio::test]
+async fn openssl_with_client_certificates() {
+    let Some(openssl) = peers::require("openssl") else {
+        return;
+    };
+    let scratch = ScratchDir::new("openssl");
+    let authority = scratch.write("authority.pem", &certs::authority().pem);
+    let (cert, key) = certs::server().write_to(&scratch);
+    let client = certs::client();
+    let both = format!("{}{}", client.cert.pem, client.key_pem);
+    let [both, shown, its_key] = [
+        ("both.pem", &both),
+        ("shown.pem", &client.cert.pem),
+        ("its-key.pem", &client.key_pem),
+    ]
+    .map(|(name, pem)| scratch.write(name, pem));
+    let port = ReservedPort::new().expect("a port is free");
+    let mut command = Command::new(openssl);
+    command.args([
+        "s_server",
+        "-www",
+        "-quiet",
+        "-Verify",
+        "1",
+        "-verify_return_error",
+    ]);
+    command.args(["-accept", &port.addr().to_string()]);
+    command.arg("-CAfile").arg(&authority);
+    command.arg("-cert").arg(&cert).arg("-key").arg(&key);
+    let _server = Process::serve(command, port.port()).await;
+    let url = format!("https://{}/", port.addr());
+    let path = |path: &PathBuf| path.to_str().expect("it is ASCII").to_owned();
+    let get = async |flags: &[String]| {
+        let mut line = vec!["get", "--cacert"];
+        let authority = path(&authority);
+        line.push(&authority);
+        line.extend(flags.iter().map(String::as_str));
+        line.push(&url);
+        crate::binary::run(&line).await
+    };
+    let unknown = get(&[]).await;
+    assert_eq!(unknown.code(), 1, "{unknown:?}");
+    assert!(unknown.stderr.contains("--cert FILE"), "{unknown:?}");
+    let cert = "--cert".to_owned();
+    let split = [
+        cert.clone(),
+        path(&shown),
+        "--key".to_owned(),
+        path(&its_key),
+    ];
+    for flags in [&[cert, path(&both)][..], &split] {
+        let known = get(flags).await;
+        assert_eq!(known.code(), 0, "{known:?}");
+        assert!(known.stdout.contains("Client certificate"), "{known:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_client_of_go() {
     let Some(go) = peers::require("go") else {

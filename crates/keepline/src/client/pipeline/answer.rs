@@ -147,7 +147,7 @@ impl Line {
         }
         self.first_took
             .get_or_insert_with(|| now.saturating_duration_since(self.head_since));
-        let received = self.lease().driver().received();
+        let received = self.lease().driver().bytes_received();
         let read = received.saturating_sub(self.answer_from);
         let Self { flight, lease, .. } = self;
         let (Some(first), Some(lease)) = (flight.front_mut(), lease) else {
@@ -274,7 +274,7 @@ impl Line {
         let lease = self.lease();
         lease.count_exchange();
         let driver = &lease.connection().driver;
-        let (received, version) = (driver.received(), driver.proto.peer_version());
+        let (received, version) = (driver.bytes_received(), driver.proto.peer_version());
         let is_last = matches!(driver.proto.persistence(), Persistence::Close(_));
         let owes_others = self.flight.is_empty() && self.lease().driver().proto.unanswered() > 0;
         self.answer_from = received;

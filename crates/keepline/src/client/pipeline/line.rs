@@ -268,7 +268,7 @@ impl Line {
         let is_first = self.sent == 0;
         let lease = self.lease();
         let driver = lease.driver();
-        let from = driver.position();
+        let from = driver.bytes_queued();
         // Which of both it is depends on whether all is answered; neither can fail then.
         if driver.proto.is_exchange_over() {
             let _ = driver.proto.next_exchange();
@@ -279,7 +279,7 @@ impl Line {
         let queued = queue_head(driver, &job.parts, length)
             .and_then(|()| driver.queue_piece(job.content.clone()))
             .and_then(|()| Ok(driver.proto.send_end(None, &mut driver.output)?));
-        let (to, connection) = (driver.position(), lease.connection().id);
+        let (to, connection) = (driver.bytes_queued(), lease.connection().id);
         let idle_for = lease.idle_for.filter(|_| is_first);
         if let Err(error) = queued {
             self.gone += 1;
@@ -287,6 +287,8 @@ impl Line {
             return false;
         }
         if !is_first {
+            let wait = now.saturating_duration_since(job.asked_at);
+            self.lease().connection().meter.acquired(true, wait);
             self.shared.events.tell(|| Event::Acquired {
                 connection,
                 reused: true,

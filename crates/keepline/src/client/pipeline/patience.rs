@@ -106,7 +106,8 @@ impl Line {
         self.gone += behind.len();
         let mut jobs = VecDeque::new();
         for job in behind.into_iter().filter_map(|sent| sent.job) {
-            jobs.extend(run::sent_again(&self.shared, self.lease.as_ref(), job));
+            let of = (&*self.shared, &self.pipeline.key);
+            jobs.extend(run::sent_again(of, self.lease.as_ref(), job));
         }
         // Those that the other line has now, nobody else has answered.
         self.gone -= jobs.len();

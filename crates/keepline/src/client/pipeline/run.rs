@@ -25,7 +25,9 @@ use super::{Job, Pipeline};
 use crate::client::Shared;
 use crate::client::acquire::{acquire, acquire_new};
 use crate::client::event::Event;
+use crate::client::key::Key;
 use crate::client::lease::Lease;
+use crate::client::meter;
 use crate::client::retry::{self, Failure};
 use crate::error::Error;
 
@@ -50,7 +52,7 @@ pub(super) fn spawn(
 
 /// A request that was sent and not answered is sent again.
 pub(super) fn sent_again(
-    shared: &Shared,
+    (shared, key): (&Shared, &Key),
     lost: Option<&Lease>,
     mut job: Box<Job>,
 ) -> Option<Box<Job>> {
@@ -67,6 +69,7 @@ pub(super) fn sent_again(
     }
     job.retries += 1;
     shared.pool.note_retry();
+    meter::retrying(key);
     if let Some(lease) = lost {
         let connection = lease.connection().id;
         shared.events.tell(|| Event::Retrying { connection });
@@ -214,7 +217,7 @@ fn unanswered_again(line: &mut Line, cause: Cause, error: Option<Error>) -> VecD
     }
     let lease = line.lease.as_ref();
     for job in flight.filter_map(|sent| sent.job) {
-        again.extend(sent_again(&line.shared, lease, job));
+        again.extend(sent_again((&line.shared, &line.pipeline.key), lease, job));
     }
     again
 }
@@ -263,5 +266,6 @@ fn first_again(
         }
         job.failures += 1;
     }
-    sent_again(&line.shared, line.lease.as_ref(), job)
+    let of = (&*line.shared, &line.pipeline.key);
+    sent_again(of, line.lease.as_ref(), job)
 }

@@ -1,80 +1,19 @@
 //! https: whom a Transport trusts, and what TLS adds to the life of an idle connection.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use keepline::tls::ClientTls;
 use keepline::{CloseReason, ErrorKind, Fault, Phase, Transport};
-use keepline_testkit::certs::{self, Identity};
+use keepline_testkit::certs;
 use keepline_testkit::peer::{Peer, Script};
-use keepline_testkit::{End, Gate, RawClient, within};
-use rustls::ServerConfig;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
+use keepline_testkit::{End, Gate, within};
 
 use super::support::{
     always, closed, exchange, fed_body, get, is_pending, ok, opened, request, stats, until_closed,
     until_idle,
 };
-
-/// The server's end of a connection, in the hands of the test.
-type Far = RawClient<TlsStream<TcpStream>>;
-
-/// A TLS server whose connections the test serves itself.
-struct Server {
-    addr: SocketAddr,
-    connections: mpsc::UnboundedReceiver<TlsStream<TcpStream>>,
-}
-
-impl Server {
-    async fn start(identity: &Identity) -> Self {
-        Self::with(identity, |_| {}).await
-    }
-
-    async fn with(identity: &Identity, configure: impl FnOnce(&mut ServerConfig)) -> Self {
-        let certificate = CertificateDer::from(identity.cert.der.clone());
-        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(identity.key_der.clone()));
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let mut config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate], key)
-            .unwrap();
-        configure(&mut config);
-        let acceptor = TlsAcceptor::from(Arc::new(config));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let addr = listener.local_addr().unwrap();
-        let (accepted, connections) = mpsc::unbounded_channel();
-        tokio::spawn(async move {
-            while let Ok((tcp, _)) = listener.accept().await {
-                // What is sent leaves at once, and does not wait for the client's next packet.
-                tcp.set_nodelay(true).unwrap();
-                let (acceptor, accepted) = (acceptor.clone(), accepted.clone());
-                tokio::spawn(async move {
-                    // A client that does not trust us leaves: its error is what is looked at.
-                    if let Ok(tls) = acceptor.accept(tcp).await {
-                        let _ = accepted.send(tls);
-                    }
-                });
-            }
-        });
-        Self { addr, connections }
-    }
-
-    fn url(&self) -> String {
-        format!("https://localhost:{}/", self.addr.port())
-    }
-
-    async fn accept(&mut self) -> Far {
-        let tls = within("a TLS connection", self.connections.recv()).await;
-        RawClient::over(tls.expect("the server accepts"))
-    }
-}
+use super::tls_server::{Far, Server, Setup};
 
 fn trusting() -> Transport {
     let tls = ClientTls::builder().root_pem(certs::authority().pem.as_bytes());
@@ -229,8 +168,11 @@ async fn what_happens_to_an_idle_tls_connection_is_noticed() {
 #[tokio::test]
 async fn session_tickets_on_an_idle_connection_are_no_stray_bytes() {
     for tickets in [0, 2, 20] {
-        let configure = |config: &mut ServerConfig| config.send_tls13_tickets = tickets;
-        let mut server = Server::with(certs::server(), configure).await;
+        let setup = Setup {
+            tickets,
+            ..Setup::of(certs::server())
+        };
+        let mut server = Server::with(&setup).await;
         let transport = trusting();
         // A connection that nobody uses at first: its tickets wait in the kernel.
         let mut abandoned = Box::pin(transport.send(get(&server.url())));

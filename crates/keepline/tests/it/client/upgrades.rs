@@ -1,8 +1,9 @@
 //! Connections that go on to speak another protocol.
 
+use keepline::client::Target;
 use keepline::upgrade::OnUpgrade;
-use keepline::{CloseReason, ErrorKind, Transport};
-use keepline_proto::RemoteError;
+use keepline::{Body, CloseReason, ErrorKind, Transport};
+use keepline_proto::{LocalError, RemoteError};
 use keepline_testkit::peer::{Peer, Script};
 use keepline_testkit::within;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -12,7 +13,7 @@ use super::support::{answer, closed, exchange, get, text};
 const SWITCH: &str =
     "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n";
 
-fn upgrading(peer: &Peer) -> http::Request<keepline::Body> {
+fn upgrading(peer: &Peer) -> http::Request<Body> {
     let mut request = get(&peer.url("/"));
     for (name, value) in [("connection", "upgrade"), ("upgrade", "echo")] {
         request
@@ -70,4 +71,82 @@ async fn a_switch_that_nobody_asked_for_is_refused() {
         ErrorKind::Protocol(RemoteError::UnexpectedUpgrade)
     );
     assert_eq!(closed(&transport), [(CloseReason::ProtocolError, 1)]);
+}
+
+/// CONNECT to `far` for a peer that is a proxy.
+fn connecting(peer: &Peer, far: &str) -> http::Request<Body> {
+    let proxy = Target::of(&peer.url("/").parse().unwrap()).unwrap();
+    http::Request::connect(far)
+        .extension(proxy)
+        .body(Body::empty())
+        .unwrap()
+}
+
+/// RFC 9110 §9.3.6: whatever 2xx it is, and whatever length it claims.
+#[tokio::test]
+async fn a_tunnel_is_handed_over_with_its_early_bytes() {
+    for head in [
+        "HTTP/1.1 200 Connection established\r\n\r\n",
+        "HTTP/1.1 204 No Content\r\ncontent-length: 1000\r\n\r\n",
+        "HTTP/1.0 200 OK\r\ntransfer-encoding: chunked\r\n\r\n",
+    ] {
+        let script = answer(format!("{head}220 ready"))
+            .expect("QUIT")
+            .send("bye");
+        let peer = Peer::start(script.close());
+        let transport = Transport::default();
+        let asked = connecting(&peer, "mail.invalid:25");
+        let mut response = transport.send(asked).await.unwrap();
+        assert!(response.status().is_success());
+        let tunnel = response.extensions_mut().remove::<OnUpgrade>().unwrap();
+        assert_eq!(text(response.into_body()).await.unwrap(), "");
+        let mut tunnel = within("the tunnel", tunnel).await.unwrap();
+        let mut early = [0; 9];
+        tunnel.read_exact(&mut early).await.unwrap();
+        assert_eq!(&early, b"220 ready");
+        tunnel.write_all(b"QUIT").await.unwrap();
+        let mut rest = Vec::new();
+        within("the end", tunnel.read_to_end(&mut rest))
+            .await
+            .unwrap();
+        assert_eq!(rest, b"bye");
+        assert_eq!(closed(&transport), [(CloseReason::Upgraded, 1)]);
+        assert_eq!(
+            peer.heads(0),
+            ["CONNECT mail.invalid:25 HTTP/1.1\r\nhost: mail.invalid:25\r\n\r\n"]
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_refused_tunnel_is_an_answer_and_the_last_of_its_connection() {
+    let no = "HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 2\r\n\r\nno";
+    let peer = Peer::start(Script::new().repeat_forever(answer(no)));
+    let transport = Transport::default();
+    for _ in 0..2 {
+        let response = transport.send(connecting(&peer, "a:443")).await.unwrap();
+        assert_eq!(response.status(), 407);
+        assert!(response.extensions().get::<OnUpgrade>().is_none());
+        assert_eq!(text(response.into_body()).await.unwrap(), "no");
+    }
+    assert_eq!(peer.accepted(), 2);
+}
+
+#[tokio::test]
+async fn a_tunnel_that_cannot_be_asked_for_is_an_error() {
+    let peer = Peer::start(Script::new().hold());
+    let transport = Transport::default();
+    let mut to_nobody = connecting(&peer, "a:443");
+    to_nobody.extensions_mut().clear();
+    let error = transport.send(to_nobody).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidRequest);
+    let no_port = connecting(&peer, "a");
+    let error = transport.send(no_port).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Misuse(LocalError::InvalidTarget));
+    let with_content = connecting(&peer, "a:443").map(|_| Body::from("x"));
+    let error = transport.send(with_content).await.unwrap_err();
+    assert_eq!(
+        error.kind(),
+        ErrorKind::Misuse(LocalError::ContentInConnect)
+    );
 }

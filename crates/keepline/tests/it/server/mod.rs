@@ -12,6 +12,7 @@ mod raw;
 mod shutdown;
 mod sockets;
 mod states;
+mod terms;
 #[cfg(feature = "tls")]
 mod tls;
 mod unread;

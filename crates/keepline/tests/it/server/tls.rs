@@ -125,3 +125,44 @@ fn certificates_that_cannot_work_are_refused() {
     }
     assert!(ServerTls::from_pem_files("/nowhere", "/nowhere").is_err());
 }
+
+/// Answers what the handshake settled.
+#[derive(Clone)]
+struct TellsTls;
+
+impl keepline::server::Handler for TellsTls {
+    async fn handle(
+        &mut self,
+        exchange: &mut keepline::server::Exchange<'_>,
+    ) -> Result<(), keepline::Error> {
+        let tls = exchange.tls().unwrap();
+        let text = format!(
+            "{:?} {} {:?} {} {:?}",
+            tls.server_name(),
+            tls.version(),
+            tls.alpn().map(<[u8]>::escape_ascii).map(|x| x.to_string()),
+            tls.cipher_suite()
+                .is_some_and(|name| name.starts_with("TLS_")),
+            tls.client_certificate(),
+        );
+        let length = keepline_proto::BodyLength::Known(text.len() as u64);
+        exchange.send_head(StatusCode::OK, [], length)?;
+        exchange.send_piece(text.into())?;
+        exchange.send_end(None)
+    }
+}
+
+#[tokio::test]
+async fn a_handler_is_told_what_the_handshake_settled() {
+    let server = tls_server().build().unwrap();
+    let (ours, theirs) = duplex(64 * 1024);
+    let _ended = server.serve_connection_raw(keepline::net::Stream::new(theirs), TellsTls);
+    let name = ServerName::try_from("localhost").unwrap();
+    let stream = connector().connect(name, ours).await.unwrap();
+    let mut client = RawClient::over(stream);
+    let told = ask(&mut client, "GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert_eq!(
+        told.content,
+        r#"Some("localhost") TLSv1.3 Some("http/1.1") true None"#
+    );
+}

@@ -1,0 +1,115 @@
+//! A backend whose every byte a case decides, on a port that is known before the gateway starts.
+
+use std::future::poll_fn;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::task::Poll;
+
+use keepline_testkit::sockets::ReservedPort;
+use tokio::net::{TcpListener, TcpSocket};
+
+use super::message;
+use super::wire::Wire;
+
+#[derive(Debug)]
+pub(crate) struct Backend {
+    port: ReservedPort,
+    /// Gone while it refuses.
+    listener: Option<TcpListener>,
+    /// In the order in which they were accepted.
+    connections: Vec<Wire>,
+    /// The place of the one whose request came last.
+    current: usize,
+}
+
+impl Backend {
+    pub(crate) fn new() -> Self {
+        let port = ReservedPort::new().expect("a port is free");
+        let listener = Some(listen(port.addr()));
+        Self {
+            port,
+            listener,
+            connections: Vec::new(),
+            current: 0,
+        }
+    }
+
+    pub(crate) fn addr(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port.port()).into()
+    }
+
+    pub(crate) fn refuse(&mut self) {
+        self.listener = None;
+    }
+
+    pub(crate) fn listen(&mut self) {
+        self.listener = Some(listen(self.port.addr()));
+    }
+
+    /// The connection of this number, from 1, or that of the last request.
+    pub(crate) fn connection(&mut self, number: Option<usize>) -> Option<(usize, &mut Wire)> {
+        let place = number.map_or(self.current, |number| number - 1);
+        let wire = self.connections.get_mut(place)?;
+        Some((place + 1, wire))
+    }
+
+    /// Waits for a head on any connection, and makes that one current.
+    pub(crate) async fn request(&mut self, with_body: bool) -> String {
+        self.current = loop {
+            let has_head = |wire: &Wire| message::head_length(&wire.unread).is_some();
+            if let Some(place) = self.connections.iter().position(has_head) {
+                break place;
+            }
+            self.event().await;
+        };
+        let request = message::request(&mut self.connections[self.current], with_body).await;
+        format!("connection {} | {request}", self.current + 1)
+    }
+
+    /// How many connections have been accepted, or could be.
+    pub(crate) async fn count(&mut self) -> usize {
+        poll_fn(|cx| {
+            while self.poll_accept(cx) {}
+            Poll::Ready(self.connections.len())
+        })
+        .await
+    }
+
+    /// Waits until something happens anywhere.
+    async fn event(&mut self) {
+        poll_fn(|cx| {
+            if self.poll_accept(cx) {
+                return Poll::Ready(());
+            }
+            for wire in &mut self.connections {
+                if wire.poll_more(cx).is_ready() {
+                    return Poll::Ready(());
+                }
+            }
+            Poll::Pending
+        })
+        .await;
+    }
+
+    fn poll_accept(&mut self, cx: &mut std::task::Context<'_>) -> bool {
+        let Some(listener) = &self.listener else {
+            return false;
+        };
+        match listener.poll_accept(cx) {
+            Poll::Ready(Ok((stream, _))) => {
+                self.connections.push(Wire::new(stream));
+                true
+            }
+            Poll::Ready(Err(error)) => panic!("a backend can't accept: {error}"),
+            Poll::Pending => false,
+        }
+    }
+}
+
+fn listen(addr: SocketAddr) -> TcpListener {
+    let socket = TcpSocket::new_v4().expect("there are sockets");
+    socket
+        .set_reuseaddr(true)
+        .expect("a new socket takes options");
+    socket.bind(addr).expect("the port is reserved for us");
+    socket.listen(64).expect("a bound socket can listen")
+}

@@ -1,0 +1,249 @@
+//! Messages as the observer reads and shows them: by a deliberately literal idea of framing, shared
+//! with none of the code under test.
+
+use super::text::shown;
+use super::wire::{Ended, Wire};
+
+/// Fields that tell nothing about behaviour: each server has its own.
+const LEFT_OUT: [&str; 2] = ["date", "server"];
+
+/// Reads a response and shows it on one line. What had not come when the time was over is not lost:
+/// it is still unread.
+pub(crate) async fn response(wire: &mut Wire, to_head: bool) -> String {
+    let Some(head) = Head::read(wire).await else {
+        return rest(wire).await;
+    };
+    let status = head.status();
+    let has_body = !to_head && !(100..200).contains(&status) && status != 204 && status != 304;
+    if !has_body {
+        return head.shown_response();
+    }
+    let body = body(wire, &head, true).await;
+    match own_page(&body) {
+        Some(page) => head.without_length().shown_response() + " | " + &page,
+        None => head.shown_response() + " | " + &body,
+    }
+}
+
+/// What a gateway itself has to say about a status: its words are its own, but not their subject.
+fn own_page(body: &str) -> Option<String> {
+    let (_, rest) = body.strip_prefix("\"<html>")?.split_once("<h1>")?;
+    Some(format!("its own page of {}", rest.split_once("</h1>")?.0))
+}
+
+pub(crate) async fn response_head(wire: &mut Wire) -> String {
+    match Head::read(wire).await {
+        Some(head) => head.shown_response(),
+        None => rest(wire).await,
+    }
+}
+
+/// Shows the request whose head is complete in the unread bytes, and reads its body.
+pub(crate) async fn request(wire: &mut Wire, with_body: bool) -> String {
+    let Some(head) = Head::read(wire).await else {
+        return rest(wire).await;
+    };
+    let mut shown = head.shown_request();
+    let has_body = head.field("content-length").is_some() || head.is_chunked();
+    if with_body && has_body {
+        shown += &format!(" | {}", body(wire, &head, false).await);
+    }
+    shown
+}
+
+/// All that comes until the end of the connection.
+pub(crate) async fn rest(wire: &mut Wire) -> String {
+    while wire.more().await {}
+    let count = wire.unread.len();
+    let bytes = wire.take(count);
+    let end = match wire.ended {
+        Some(Ended::Reset) => "reset",
+        Some(Ended::Fin) => "fin",
+        None => "closed here",
+    };
+    if bytes.is_empty() {
+        end.to_owned()
+    } else {
+        format!("\"{}\" then {end}", shown(&bytes))
+    }
+}
+
+pub(crate) async fn exactly(wire: &mut Wire, count: usize) -> String {
+    while wire.unread.len() < count {
+        if !wire.more().await {
+            return rest(wire).await;
+        }
+    }
+    format!("\"{}\"", shown(&wire.take(count)))
+}
+
+/// Where the head at the start of `bytes` ends, with its empty line. Lines may end with a bare LF.
+pub(crate) fn head_length(bytes: &[u8]) -> Option<usize> {
+    let mut line_start = 0;
+    for (at, _) in bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n') {
+        let line = &bytes[line_start..at];
+        if line_start > 0 && (line.is_empty() || line == b"\r") {
+            return Some(at + 1);
+        }
+        line_start = at + 1;
+    }
+    None
+}
+
+/// Text in which each byte is a character, so that none is lost.
+fn latin1(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| char::from(*byte)).collect()
+}
+
+/// Such a text for people.
+fn shown_text(text: &str) -> String {
+    let byte = |char: char| u8::try_from(char).expect("each character was a byte");
+    shown(&text.chars().map(byte).collect::<Vec<_>>())
+}
+
+struct Head {
+    start: String,
+    fields: Vec<(String, String)>,
+}
+
+impl Head {
+    async fn read(wire: &mut Wire) -> Option<Self> {
+        let length = loop {
+            match head_length(&wire.unread) {
+                Some(length) => break length,
+                None if wire.more().await => {}
+                None => return None,
+            }
+        };
+        let head = latin1(&wire.unread[..length]);
+        let mut lines = head.lines();
+        let start = lines.next()?.to_owned();
+        // An answer without a head, as to a request of HTTP/0.9, is not one with an odd head.
+        if !start.contains("HTTP/") {
+            return None;
+        }
+        wire.take(length);
+        let fields = lines
+            .filter(|line| !line.is_empty())
+            .map(|line| match line.split_once(':') {
+                Some((name, value)) => (name.to_owned(), value.trim().to_owned()),
+                None => (line.to_owned(), String::new()),
+            })
+            .collect();
+        Some(Self { start, fields })
+    }
+
+    fn field(&self, name: &str) -> Option<&str> {
+        let is_it = |field: &&(String, String)| field.0.eq_ignore_ascii_case(name);
+        self.fields.iter().find(is_it).map(|field| &*field.1)
+    }
+
+    fn is_chunked(&self) -> bool {
+        self.field("transfer-encoding")
+            .is_some_and(|coding| coding.eq_ignore_ascii_case("chunked"))
+    }
+
+    fn status(&self) -> u16 {
+        let status = self.start.split(' ').nth(1);
+        status.and_then(|status| status.parse().ok()).unwrap_or(0)
+    }
+
+    fn without_length(mut self) -> Self {
+        let is_other = |field: &(String, String)| !field.0.eq_ignore_ascii_case("content-length");
+        self.fields.retain(is_other);
+        self
+    }
+
+    /// Names in lower case and sorted: neither their case nor their order means anything.
+    fn shown_response(&self) -> String {
+        let mut fields: Vec<String> = self
+            .fields
+            .iter()
+            .map(|(name, value)| (name.to_ascii_lowercase(), value))
+            .filter(|(name, _)| !LEFT_OUT.contains(&&**name))
+            .map(|(name, value)| format!(" | {}: {}", shown_text(&name), shown_text(value)))
+            .collect();
+        fields.sort();
+        let start = match self.start.strip_prefix("HTTP/1.1 ") {
+            Some(status) => status,
+            None => &self.start,
+        };
+        shown_text(start) + &fields.concat()
+    }
+
+    /// As it is: configurations decide names and order, and backends see them.
+    fn shown_request(&self) -> String {
+        let show = |(name, value): &(String, String)| {
+            format!(" | {}: {}", shown_text(name), shown_text(value))
+        };
+        let fields: String = self.fields.iter().map(show).collect();
+        shown_text(&self.start) + &fields
+    }
+}
+
+async fn body(wire: &mut Wire, head: &Head, may_end_with_connection: bool) -> String {
+    if head.is_chunked() {
+        return chunked(wire).await;
+    }
+    match head
+        .field("content-length")
+        .and_then(|length| length.parse().ok())
+    {
+        Some(length) => exactly(wire, length).await,
+        None if may_end_with_connection => rest(wire).await,
+        None => String::new(),
+    }
+}
+
+/// The content without its framing: where chunks begin depends on how the bytes came.
+async fn chunked(wire: &mut Wire) -> String {
+    let mut content = Vec::new();
+    loop {
+        let Some(line) = line(wire).await else {
+            return format!(
+                "chunks of \"{}\", cut: {}",
+                shown(&content),
+                rest(wire).await
+            );
+        };
+        let digits = line.split(';').next().unwrap_or_default().trim();
+        let Ok(size) = usize::from_str_radix(digits, 16) else {
+            return format!("chunks of \"{}\", then \"{line}\"", shown(&content));
+        };
+        if size == 0 {
+            break;
+        }
+        while wire.unread.len() < size + 2 {
+            if !wire.more().await {
+                content.append(&mut wire.unread);
+                return format!(
+                    "chunks of \"{}\", cut: {}",
+                    shown(&content),
+                    rest(wire).await
+                );
+            }
+        }
+        content.extend(wire.take(size));
+        wire.take(2);
+    }
+    let mut shown = format!("chunks of \"{}\"", shown(&content));
+    loop {
+        match line(wire).await {
+            None => return format!("{shown}, cut: {}", rest(wire).await),
+            Some(line) if line.is_empty() => return shown,
+            Some(line) => shown += &format!(" | {line}"),
+        }
+    }
+}
+
+async fn line(wire: &mut Wire) -> Option<String> {
+    loop {
+        if let Some(end) = wire.unread.iter().position(|byte| *byte == b'\n') {
+            let line = wire.take(end + 1);
+            return Some(String::from_utf8_lossy(&line).trim_end().to_owned());
+        }
+        if !wire.more().await {
+            return None;
+        }
+    }
+}

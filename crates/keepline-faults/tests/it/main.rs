@@ -1,0 +1,4 @@
+//! What each fault is on the wire.
+
+mod faults;
+mod server;
