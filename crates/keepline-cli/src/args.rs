@@ -20,6 +20,7 @@ pub(crate) enum Command {
     Demo(crate::demo::Args),
     Faults(crate::faults::Args),
     Get(crate::get::Args),
+    Probe(crate::probe::Args),
     Serve(crate::serve::Args),
 }
 
@@ -29,6 +30,7 @@ Examples:
   keepline serve &                              a server to try it on
   keepline get http://127.0.0.1:8080/           one request: the body, like curl
   keepline get -n 101 http://127.0.0.1:8080/    which connection did each run on, and why?
+  keepline probe http://127.0.0.1:8080/         for how long does that server keep an idle connection?
   keepline faults --script idle-fin             a server that fails as servers fail, to try a client on
 
 Exit status: 0 if all was well, 1 if a request failed, 2 for wrong usage.
@@ -63,6 +65,6 @@ mod tests {
             .get_subcommands()
             .map(|command| command.get_name().to_owned())
             .collect();
-        assert_eq!(offered, ["demo", "faults", "get", "serve"]);
+        assert_eq!(offered, ["demo", "faults", "get", "probe", "serve"]);
     }
 }

@@ -15,6 +15,7 @@ mod kernel;
 mod latency;
 mod load;
 mod output;
+mod probe;
 mod runtime;
 mod serve;
 mod signals;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&args, &mut screen),
         Command::Faults(args) => faults::run(&args, &mut screen),
         Command::Get(args) => get::run(&args, &mut screen),
+        Command::Probe(args) => probe::run(&args, &mut screen),
         Command::Serve(args) => serve::run(&args, &mut screen),
     };
     screen.finish();

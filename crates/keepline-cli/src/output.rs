@@ -110,6 +110,26 @@ impl Screen {
             .set_position(done);
     }
 
+    /// What is being done until `end`, on a terminal: a bar that fills with the time.
+    pub(crate) fn countdown(&mut self, doing: &'static str, end: Instant) {
+        if !self.notes_lead_to.is_terminal {
+            return;
+        }
+        let total = end.saturating_duration_since(Instant::now());
+        let bar = countdown_bar(total, doing);
+        bar.enable_steady_tick(Duration::from_millis(200));
+        if let Some(before) = self.bar.replace(bar) {
+            before.finish_and_clear();
+        }
+    }
+
+    /// Another thing is being done.
+    pub(crate) fn doing(&self, doing: &'static str) {
+        if let Some(bar) = &self.bar {
+            bar.set_message(doing);
+        }
+    }
+
     /// Takes the progress bar away and sends what is still buffered.
     pub(crate) fn finish(&mut self) {
         if let Some(bar) = self.bar.take() {
@@ -158,6 +178,14 @@ fn progress_bar(total: u64, started: Instant) -> ProgressBar {
         .with_elapsed(started.elapsed())
 }
 
+fn countdown_bar(total: Duration, doing: &'static str) -> ProgressBar {
+    let style = ProgressStyle::with_template("{spinner} {msg}, {elapsed} of at most {len} s")
+        .expect("the template is a constant that a test builds");
+    ProgressBar::new(total.as_secs())
+        .with_style(style)
+        .with_message(doing)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -165,6 +193,7 @@ mod tests {
     #[test]
     fn the_progress_bar_can_be_built() {
         progress_bar(3, Instant::now()).finish_and_clear();
+        countdown_bar(Duration::from_secs(3), "waiting").finish_and_clear();
     }
 
     #[test]

@@ -8,3 +8,4 @@
 
 pub mod conf;
 pub mod config;
+pub mod process;

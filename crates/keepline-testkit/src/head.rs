@@ -1,7 +1,8 @@
 //! Where a head ends: all that the testkit knows about HTTP.
 
 /// The length of the head at the start of `bytes`, with its empty line.
-pub(crate) fn length(bytes: &[u8]) -> Option<usize> {
+#[must_use]
+pub fn length(bytes: &[u8]) -> Option<usize> {
     const EMPTY_LINE: &[u8] = b"\r\n\r\n";
     bytes
         .windows(EMPTY_LINE.len())

@@ -21,10 +21,12 @@
 //! | errors and stalls in mid-stream | [`stream::Faulty`] |
 //! | how many connections there really are | [`sockets`], [`process_facts`] |
 //! | TLS | [`certs`] |
+//! | names whose addresses change | [`dns`] |
 //! | nginx, Go, curl, … | [`peers::require`] and [`Process`] |
 
 mod background;
 pub mod certs;
+pub mod dns;
 mod gate;
 mod head;
 pub mod peer;
@@ -38,6 +40,7 @@ pub mod stream;
 mod within;
 
 pub use gate::Gate;
+pub use head::length as head_length;
 pub use process::Process;
 pub use raw_client::{End, RawClient};
 pub use scratch::ScratchDir;

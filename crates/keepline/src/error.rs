@@ -50,6 +50,8 @@ pub enum ErrorKind {
 pub enum Phase {
     /// Waiting for a free connection.
     Acquire,
+    /// Resolving the name.
+    Resolve,
     /// Connecting the socket.
     Connect,
     /// The TLS handshake.
@@ -171,7 +173,9 @@ impl Error {
             ErrorKind::Tls => self.0.connection.is_none(),
             ErrorKind::Resolve
             | ErrorKind::Connect
-            | ErrorKind::Timeout(Phase::Acquire | Phase::Connect | Phase::Handshake) => true,
+            | ErrorKind::Timeout(
+                Phase::Acquire | Phase::Resolve | Phase::Connect | Phase::Handshake,
+            ) => true,
             _ => false,
         }
     }
@@ -204,6 +208,7 @@ impl fmt::Display for Error {
             ErrorKind::Tls => f.write_str("the TLS handshake failed")?,
             ErrorKind::Timeout(phase) => f.write_str(match phase {
                 Phase::Acquire => "timed out waiting for a free connection",
+                Phase::Resolve => "timed out resolving the name",
                 Phase::Connect => "timed out connecting",
                 Phase::Handshake => "timed out in the TLS handshake",
                 Phase::Head => "timed out waiting for the response head",

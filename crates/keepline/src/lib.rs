@@ -18,7 +18,8 @@
 //!
 //! # Features
 //! `client`, `server` and `tls` (rustls) are on by default; `metrics` (what a Transport does, for the
-//! `metrics` facade) is not. A feature adds and never changes.
+//! `metrics` facade) and `hickory` (names resolved by [`net::Hickory`](crate::net), which knows the
+//! TTL of an answer) are not. A feature adds and never changes.
 //!
 //! # What it does not do
 //! No HTTP/2 and no proxies yet; no redirects, no cookies, no content coding: those are layers
@@ -39,6 +40,8 @@ mod deadline;
 mod driver;
 mod error;
 mod info;
+#[cfg(any(feature = "client", feature = "server"))]
+mod list;
 pub mod net;
 #[cfg(feature = "client")]
 mod pool;

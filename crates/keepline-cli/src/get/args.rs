@@ -112,7 +112,7 @@ pub(crate) struct PoolArgs {
     pub(crate) no_retry: bool,
 }
 
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "TLS")]
 pub(crate) struct TlsArgs {
     /// Accept any certificate

@@ -15,7 +15,9 @@ use std::time::Instant;
 
 use keepline::Transport;
 
-pub(crate) use args::Args;
+pub(crate) use args::{Args, TlsArgs};
+pub(crate) use plan::tls;
+pub(crate) use target::parse as url;
 
 use self::report::Report;
 use crate::failure::{Stop, Verdict};

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method};
 use keepline::Transport;
-use keepline::tls::ClientTls;
+use keepline::tls::{ClientTls, ClientTlsBuilder};
 
 use super::args::{Args, PoolArgs, RequestArgs, TlsArgs};
 use super::target;
@@ -115,12 +115,16 @@ pub(crate) fn transport(args: &Args) -> Result<Transport, Failure> {
         .max_idle_per_key(max_idle_per_host.unwrap_or(max_idle))
         .drain(drain, drain_time)
         .retry(!no_retry)
-        .tls(tls(&args.tls)?)
+        .tls(tls(&args.tls, |tls| tls)?)
         .build()
         .map_err(|error| Failure::new(format!("cannot start: {error}")))
 }
 
-fn tls(args: &TlsArgs) -> Result<ClientTls, Failure> {
+/// How TLS is spoken, as told by `args` and then changed by `adjust`.
+pub(crate) fn tls(
+    args: &TlsArgs,
+    adjust: impl FnOnce(ClientTlsBuilder) -> ClientTlsBuilder,
+) -> Result<ClientTls, Failure> {
     let mut tls = ClientTls::builder();
     if let Some(path) = &args.cacert {
         tls = tls.root_pem(&read(path)?);
@@ -132,7 +136,7 @@ fn tls(args: &TlsArgs) -> Result<ClientTls, Failure> {
     if args.insecure {
         tls = tls.danger_skip_verification();
     }
-    tls.build().map_err(|error| {
+    adjust(tls).build().map_err(|error| {
         let failure = Failure::new(format!("TLS cannot be set up: {error}"));
         if args.cacert.is_some() || args.cert.is_some() {
             failure.help(

@@ -8,6 +8,7 @@
 //! - `floods`: many connections at once;
 //! - `demo`: what it counts;
 //! - `faults`: a server that misbehaves;
+//! - `probe`: is what it measures true?
 //! - `nginx`: the gateway beside nginx.
 
 mod binary;
@@ -18,6 +19,7 @@ mod floods;
 mod nginx;
 mod output;
 mod peers;
+mod probe;
 
 mod reuse;
 mod serve;

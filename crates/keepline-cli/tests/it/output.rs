@@ -196,6 +196,7 @@ async fn help_has_examples_and_wrong_usage_is_status_2() {
         &["serve", "--help"],
         &["demo", "--help"],
         &["faults", "--help"],
+        &["probe", "--help"],
     ] {
         let ran = run(args).await;
         assert_eq!(ran.code(), 0);
@@ -205,7 +206,6 @@ async fn help_has_examples_and_wrong_usage_is_status_2() {
     for args in [
         &[][..],
         &["nonsense"],
-        &["probe", "http://localhost/"],
         &["get"],
         &["get", "-n", "0", "http://localhost/"],
         &["get", "-c", "0", "http://localhost/"],

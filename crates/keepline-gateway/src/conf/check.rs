@@ -145,7 +145,7 @@ fn unknown(directive: &Directive, context: Context) -> ConfError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::conf::files::Memory;
+    use crate::conf::outside::Memory;
     use crate::conf::tree;
 
     fn findings(text: &str) -> Findings {

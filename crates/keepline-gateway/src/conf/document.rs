@@ -1,63 +1,72 @@
-//! A configuration that has been read: its files, its tree, and what in it has no effect.
+//! A configuration that has been read: its files, what they mean, and what in them has no effect.
 
-use std::path::Path;
 use std::sync::Arc;
 
+use super::build;
 use super::check::{self, Findings, Ignored};
 use super::directive::Context;
 use super::error::ConfErrors;
-use super::files::{Disk, Files};
+use super::outside::{Disk, Outside};
+use super::paths::Paths;
 use super::source::Source;
-use super::tree::{self, Tree};
+use super::tree;
+use crate::config::Config;
 
-/// A configuration whose directives are all known, supported, and where they may stand.
-///
-/// What they mean together is not known yet.
+/// A configuration, read and understood.
 #[derive(Debug)]
 pub struct Document {
-    tree: Tree,
+    sources: Vec<Arc<Source>>,
+    config: Config,
     ignored: Vec<Ignored>,
 }
 
 impl Document {
-    /// Reads a file and what it includes, after the directives of `-g`. Included files are named
-    /// relative to the directory of `file`.
+    /// Reads the configuration that `paths` names and what it includes, after the directives of `-g`.
+    ///
+    /// Reading looks up host names and opens certificates, but neither logs nor sockets.
     ///
     /// # Errors
-    /// What is wrong with the files, all that can be told at once.
-    pub fn read(file: &Path, directives: &str) -> Result<Self, ConfErrors> {
-        Self::read_from(file, directives, &Disk)
+    /// What is wrong with it, all that can be told at once.
+    pub fn read(paths: &Paths, directives: &str) -> Result<Self, ConfErrors> {
+        Self::read_from(paths, directives, &Disk)
     }
 
     pub(crate) fn read_from(
-        file: &Path,
+        paths: &Paths,
         directives: &str,
-        files: &dyn Files,
+        outside: &dyn Outside,
     ) -> Result<Self, ConfErrors> {
-        let tree = tree::read(file, directives, files)?;
+        let tree = tree::read(paths.configuration(), directives, outside)?;
         let mut findings = Findings::default();
         check::check(&tree.root, Context::Main, &mut findings);
         ConfErrors::check(findings.errors)?;
+        let mut ignored = findings.ignored;
+        let config = build::build(&tree, paths, outside, &mut ignored)?;
         Ok(Self {
-            tree,
-            ignored: findings.ignored,
+            sources: tree.sources,
+            config,
+            ignored,
         })
     }
 
-    #[expect(
-        dead_code,
-        reason = "what reads the values of directives is being written"
-    )]
-    pub(crate) const fn tree(&self) -> &Tree {
-        &self.tree
+    /// What it means.
+    #[must_use]
+    pub const fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// What it means, without the files.
+    #[must_use]
+    pub fn into_config(self) -> Config {
+        self.config
     }
 
     /// The files that were read, in this order.
     pub fn sources(&self) -> impl Iterator<Item = &Source> {
-        self.tree.sources.iter().map(Arc::as_ref)
+        self.sources.iter().map(Arc::as_ref)
     }
 
-    /// The directives that are accepted because nothing that they tune is here.
+    /// What is accepted because nothing that it tunes is here.
     #[must_use]
     pub fn ignored(&self) -> &[Ignored] {
         &self.ignored

@@ -5,8 +5,9 @@
 //! - a tree that is written down and read again is the same tree.
 
 use super::document::Document;
-use super::files::Memory;
 use super::lexer::Word;
+use super::outside::Memory;
+use super::paths::Paths;
 use super::tree::{self, Block};
 
 /// The fuzz target `conf`: files `/n`, `/1`, `/2` … separated by zero bytes.
@@ -23,7 +24,7 @@ pub fn conf(data: &[u8]) {
         };
         files = files.with(&format!("/{name}"), content);
     }
-    if let Err(errors) = Document::read_from("/n".as_ref(), "", &files) {
+    if let Err(errors) = Document::read_from(&Paths::of("/n"), "", &files) {
         assert!(!format!("{errors} {errors:#}").is_empty());
     }
     let Ok(tree) = tree::read("/n".as_ref(), "", &files) else {

@@ -7,25 +7,35 @@
 //! What is not supported is an error that says so. Nothing is ignored in silence: directives that tune
 //! what is not there are listed by `-t`.
 
+mod build;
 mod check;
 mod directive;
 mod document;
 mod error;
-mod files;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod lexer;
 mod near;
+mod outside;
+pub(crate) mod paths;
 mod source;
 mod table;
 mod tree;
-#[allow(
-    dead_code,
-    reason = "what reads the values of directives is being written"
-)]
 mod units;
+mod value;
 
 pub use check::Ignored;
 pub use document::Document;
 pub use error::{ConfError, ConfErrors};
+pub use paths::Paths;
 pub use source::{Place, Source};
+
+/// Whether a directive is supported, wholly or in part.
+pub(crate) fn is_supported(directive: &str) -> bool {
+    table::rows(directive).any(|known| {
+        matches!(
+            known.support,
+            directive::Support::Full | directive::Support::Partly(_)
+        )
+    })
+}

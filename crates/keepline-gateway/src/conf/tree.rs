@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::error::ConfError;
-use super::files::Files;
 use super::lexer::{Lexer, Token, Word};
+use super::outside::Outside;
 use super::source::{Place, Source};
 
 /// A directive with its arguments and, perhaps, its block.
@@ -43,9 +43,13 @@ const MAX_TEXT: usize = 64 * 1024 * 1024;
 const MAX_BLOCK_DEPTH: usize = 64;
 
 /// Reads a configuration: the directives of `-g` if there are any, then the file.
-pub(crate) fn read(file: &Path, directives: &str, files: &dyn Files) -> Result<Tree, ConfError> {
+pub(crate) fn read(
+    file: &Path,
+    directives: &str,
+    outside: &dyn Outside,
+) -> Result<Tree, ConfError> {
     let mut reader = Reader {
-        files,
+        outside,
         directory: file.parent().map(Path::to_path_buf).unwrap_or_default(),
         sources: Vec::new(),
         text: 0,
@@ -69,7 +73,7 @@ pub(crate) fn read(file: &Path, directives: &str, files: &dyn Files) -> Result<T
 }
 
 struct Reader<'a> {
-    files: &'a dyn Files,
+    outside: &'a dyn Outside,
     /// Where the names of included files begin: the directory of the main file.
     directory: PathBuf,
     sources: Vec<Arc<Source>>,
@@ -84,7 +88,7 @@ impl Reader<'_> {
             Some(place) => ConfError::new(place, what),
             None => ConfError::nowhere(what),
         };
-        let content = self.files.read(path);
+        let content = self.outside.read(path);
         let content =
             content.map_err(|error| fail(format!("open() \"{name}\" failed: {error}")))?;
         self.text = self.text.saturating_add(content.len());
@@ -189,7 +193,7 @@ impl Reader<'_> {
         let path = self.directory.join(&pattern.text);
         let paths = match pattern.text.contains(['*', '?', '[']) {
             true => self
-                .files
+                .outside
                 .matching(&path.to_string_lossy())
                 .map_err(|error| ConfError::new(&pattern.place, format!("bad pattern: {error}")))?,
             false => vec![path],
@@ -237,7 +241,7 @@ fn is_include(directive: &Directive) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::conf::files::Memory;
+    use crate::conf::outside::Memory;
 
     fn tree(text: &str) -> Result<Tree, ConfError> {
         read(

@@ -25,6 +25,7 @@ mod limit;
 mod location;
 mod log;
 mod pattern;
+mod perl;
 mod proxy;
 mod rewrite;
 mod template;

@@ -1,13 +1,14 @@
 //! Regular expressions of nginx.conf.
 //!
-//! nginx has PCRE; we have the `regex` crate, which takes linear time whatever the input. What
-//! needs a backtracking engine (look-around, back-references) is refused when the configuration is
-//! read; `\Q…\E`, which that crate does not know, is rewritten.
+//! nginx has PCRE; we have the `regex` crate, which takes linear time whatever the input. `perl`
+//! translates what the two write differently, and refuses what needs a backtracking engine.
 
 use std::fmt;
 use std::sync::Arc;
 
-use regex::bytes::{Regex, RegexBuilder};
+use regex::bytes::Regex;
+
+use super::perl;
 
 use super::SlotId;
 
@@ -42,10 +43,7 @@ impl Pattern {
     /// # Errors
     /// It is no regular expression, or one that only a backtracking engine understands.
     pub fn new(source: &str, ignores_case: bool) -> Result<Self, PatternError> {
-        let regex = RegexBuilder::new(&without_quoting(source))
-            .case_insensitive(ignores_case)
-            .build()
-            .map_err(|error| PatternError(error.to_string()))?;
+        let regex = perl::compile(source, ignores_case).map_err(PatternError)?;
         Ok(Self(Arc::new(Inner {
             source: source.into(),
             ignores_case,
@@ -94,27 +92,6 @@ impl Pattern {
     pub fn slots(&self) -> &[(usize, SlotId)] {
         &self.0.slots
     }
-}
-
-/// `\Qa.b\E` as `a\.b`.
-fn without_quoting(source: &str) -> String {
-    let mut plain = String::with_capacity(source.len());
-    let mut rest = source;
-    while let Some(at) = rest.find('\\') {
-        plain.push_str(&rest[..at]);
-        let escape = &rest[at..];
-        if let Some(quoted) = escape.strip_prefix("\\Q") {
-            let end = quoted.find("\\E").unwrap_or(quoted.len());
-            plain.push_str(&regex::escape(&quoted[..end]));
-            rest = quoted[end..].strip_prefix("\\E").unwrap_or_default();
-        } else {
-            let end = escape.char_indices().nth(2).map_or(escape.len(), |x| x.0);
-            plain.push_str(&escape[..end]);
-            rest = &escape[end..];
-        }
-    }
-    plain.push_str(rest);
-    plain
 }
 
 impl PartialEq for Pattern {

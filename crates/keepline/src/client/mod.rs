@@ -7,6 +7,7 @@
 //!
 //! - `key`, [`Target`]: what makes two connections interchangeable;
 //! - `dial`: brings new connections into the pool, each by a task of its own; `connect` opens them;
+//! - `names`: connections follow the addresses of their names;
 //! - `lease`: a connection of the pool in the hands of one exchange;
 //! - [`Exchange`]: the raw layer, heads with spans and content as bytes;
 //! - `attempt`, `upload`, `response`: the typed layer on it;
@@ -29,6 +30,7 @@ mod lease;
 mod life;
 #[cfg_attr(not(feature = "metrics"), path = "meter_off.rs")]
 mod meter;
+mod names;
 mod pipeline;
 mod response;
 mod retry;
@@ -65,6 +67,7 @@ use self::builder::Settings;
 use self::event::Hub;
 use self::key::Key;
 use self::lease::Pooled;
+use self::names::Names;
 use self::pipeline::{Depths, Pipelines};
 use crate::error::{BoxError, Error};
 use crate::pool::{self, Demand, KeyLimits, Limits, Note, Pool, Stats};
@@ -78,6 +81,8 @@ pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pipelines: Pipelines,
     pub(crate) events: Hub,
+    /// `None`: the addresses of names are not followed.
+    pub(crate) names: Option<Names>,
     /// Number of the next connection.
     pub(crate) next_id: AtomicU64,
     /// Made at the first https request if none was given: loading the system's roots takes time.
@@ -157,9 +162,10 @@ impl Transport {
         Self {
             shared: Arc::new_cyclic(|shared| Shared {
                 pool: Pool::new(limits, overrides, PoolOwner(Weak::clone(shared))),
-                settings,
                 pipelines: Pipelines::new(depths, remembered),
                 events: Hub::default(),
+                names: settings.follow_dns.map(Names::new),
+                settings,
                 next_id: AtomicU64::new(1),
                 #[cfg(feature = "tls")]
                 tls: tls.map_or_else(std::sync::OnceLock::new, std::sync::OnceLock::from),

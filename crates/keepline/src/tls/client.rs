@@ -43,6 +43,12 @@ impl ClientTls {
         }))
     }
 
+    /// The configuration, for handshakes that are made by hand.
+    #[must_use]
+    pub fn config(&self) -> Arc<ClientConfig> {
+        Arc::clone(&self.0.config)
+    }
+
     pub(super) fn identified(config: ClientConfig, identity: TlsIdentity) -> Self {
         Self(Arc::new(Inner {
             config: Arc::new(config),

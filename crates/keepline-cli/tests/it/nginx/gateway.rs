@@ -68,7 +68,8 @@ impl Gateway {
         self.log("error.log")
     }
 
-    fn log(&self, name: &str) -> String {
+    /// A file below `logs`.
+    pub(crate) fn log(&self, name: &str) -> String {
         let path = self.prefix.path().join("logs").join(name);
         fs::read_to_string(path).unwrap_or_default()
     }

@@ -283,7 +283,7 @@ async fn ask(command: &Command, path: &str, connections: u64) -> Ran {
 }
 
 /// Builds a program of Go. Its first build takes longer than a wait of a test may.
-async fn build(go: &Path, name: &str, scratch: &ScratchDir) -> PathBuf {
+pub(crate) async fn build(go: &Path, name: &str, scratch: &ScratchDir) -> PathBuf {
     let program = scratch.path().join("program");
     let mut command = tokio::process::Command::new(go);
     command

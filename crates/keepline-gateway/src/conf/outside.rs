@@ -1,16 +1,21 @@
-//! Where the files of a configuration come from: the disk, or the memory of a test.
+//! What reading a configuration needs of the outside: files and the addresses of names. Both come from
+//! the system, or from the memory of a test.
 
 use std::io;
+use std::net::{IpAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 
-/// Opens the files that a configuration is made of.
-pub(crate) trait Files {
+/// Where a configuration comes from.
+pub(crate) trait Outside {
     /// The content of a file.
     fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
 
     /// The files that a pattern matches, in alphabetical order, as glob(3) has them: `*`, `?` and
     /// `[…]`, none of which matches a slash or a leading dot.
     fn matching(&self, pattern: &str) -> Result<Vec<PathBuf>, String>;
+
+    /// The addresses of a host; at least one.
+    fn addresses(&self, host: &str) -> io::Result<Vec<IpAddr>>;
 }
 
 /// The largest file of a configuration. Larger ones are no configuration.
@@ -22,11 +27,11 @@ const GLOB: glob::MatchOptions = glob::MatchOptions {
     require_literal_leading_dot: true,
 };
 
-/// The file system.
+/// The file system and the system's resolver.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Disk;
 
-impl Files for Disk {
+impl Outside for Disk {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         use std::io::Read;
         let mut content = Vec::new();
@@ -44,6 +49,15 @@ impl Files for Disk {
         // What cannot be looked at is left out, as glob(3) does.
         Ok(paths.flatten().collect())
     }
+
+    fn addresses(&self, host: &str) -> io::Result<Vec<IpAddr>> {
+        let mut addresses: Vec<_> = (host, 0).to_socket_addrs()?.map(|a| a.ip()).collect();
+        addresses.dedup();
+        match addresses.is_empty() {
+            false => Ok(addresses),
+            true => Err(io::Error::other("no address")),
+        }
+    }
 }
 
 /// Files by their name, for tests and for the fuzz target.
@@ -60,7 +74,7 @@ impl Memory {
 }
 
 #[cfg(any(test, fuzzing))]
-impl Files for Memory {
+impl Outside for Memory {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         let content = self.0.get(path).cloned();
         content.ok_or_else(|| io::ErrorKind::NotFound.into())
@@ -71,5 +85,12 @@ impl Files for Memory {
         let paths = self.0.keys();
         let matching = paths.filter(|path| pattern.matches_path_with(path, GLOB));
         Ok(matching.cloned().collect())
+    }
+
+    fn addresses(&self, host: &str) -> io::Result<Vec<IpAddr>> {
+        match host {
+            "localhost" => Ok(vec![IpAddr::from([127, 0, 0, 1])]),
+            _ => Err(io::Error::other("this test knows localhost alone")),
+        }
     }
 }
