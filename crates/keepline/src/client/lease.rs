@@ -218,9 +218,11 @@ impl Lease {
     /// their way.
     pub(crate) fn over(&self, unanswered: u64, now: Instant) -> Option<CloseReason> {
         let connection = self.connection();
-        connection
+        let over = connection
             .lifespan
-            .over(connection.exchanges + unanswered, now)
+            .over(connection.exchanges + unanswered, now);
+        let displaced = || connection.is_displaced().then_some(CloseReason::DnsChanged);
+        over.or_else(displaced)
     }
 
     /// Whether anything has arrived though nothing was asked; without a hint from the runtime this
