@@ -6,7 +6,6 @@
 //! leaves nothing behind; a connection is handed to one holder at a time.
 
 mod learned;
-mod list;
 mod policy;
 mod reaper;
 mod reapers;

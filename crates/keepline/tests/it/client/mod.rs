@@ -20,7 +20,7 @@ mod retry;
 mod reuse;
 mod runtimes;
 mod shutdown;
-mod support;
+pub(crate) mod support;
 mod target;
 mod tls;
 mod tls_identity;
