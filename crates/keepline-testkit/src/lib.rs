@@ -21,10 +21,12 @@
 //! | errors and stalls in mid-stream | [`stream::Faulty`] |
 //! | how many connections there really are | [`sockets`], [`process_facts`] |
 //! | TLS | [`certs`] |
+//! | names whose addresses change | [`dns`] |
 //! | nginx, Go, curl, … | [`peers::require`] and [`Process`] |
 
 mod background;
 pub mod certs;
+pub mod dns;
 mod gate;
 mod head;
 pub mod peer;

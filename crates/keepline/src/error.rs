@@ -38,6 +38,11 @@ pub enum ErrorKind {
     Body,
     /// The service of a server failed.
     Service,
+    /// Content that was received is not what it was read as: its coding is broken, or it is no
+    /// text or JSON.
+    Content,
+    /// A redirect leads nowhere, or there were more of them than allowed.
+    Redirect,
     /// A body is larger than the reader allows.
     TooLarge,
     /// The Transport or server was shut down.
@@ -50,6 +55,8 @@ pub enum ErrorKind {
 pub enum Phase {
     /// Waiting for a free connection.
     Acquire,
+    /// Resolving the name.
+    Resolve,
     /// Connecting the socket.
     Connect,
     /// The TLS handshake.
@@ -149,7 +156,7 @@ impl Error {
             | ErrorKind::Service
             | ErrorKind::TooLarge
             | ErrorKind::Shutdown => Fault::Local,
-            ErrorKind::Protocol(_) => Fault::Remote,
+            ErrorKind::Protocol(_) | ErrorKind::Content | ErrorKind::Redirect => Fault::Remote,
             ErrorKind::Resolve
             | ErrorKind::Connect
             | ErrorKind::Tls
@@ -171,7 +178,9 @@ impl Error {
             ErrorKind::Tls => self.0.connection.is_none(),
             ErrorKind::Resolve
             | ErrorKind::Connect
-            | ErrorKind::Timeout(Phase::Acquire | Phase::Connect | Phase::Handshake) => true,
+            | ErrorKind::Timeout(
+                Phase::Acquire | Phase::Resolve | Phase::Connect | Phase::Handshake,
+            ) => true,
             _ => false,
         }
     }
@@ -204,6 +213,7 @@ impl fmt::Display for Error {
             ErrorKind::Tls => f.write_str("the TLS handshake failed")?,
             ErrorKind::Timeout(phase) => f.write_str(match phase {
                 Phase::Acquire => "timed out waiting for a free connection",
+                Phase::Resolve => "timed out resolving the name",
                 Phase::Connect => "timed out connecting",
                 Phase::Handshake => "timed out in the TLS handshake",
                 Phase::Head => "timed out waiting for the response head",
@@ -215,6 +225,8 @@ impl fmt::Display for Error {
             ErrorKind::Io => f.write_str("the connection failed")?,
             ErrorKind::Body => f.write_str("the body to be sent failed")?,
             ErrorKind::Service => f.write_str("the service failed")?,
+            ErrorKind::Content => f.write_str("the content cannot be read")?,
+            ErrorKind::Redirect => f.write_str("the redirect is not followed")?,
             ErrorKind::TooLarge => f.write_str("the body is larger than allowed")?,
             ErrorKind::Shutdown => f.write_str("it has been shut down")?,
         }

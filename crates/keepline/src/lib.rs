@@ -1,6 +1,7 @@
 //! HTTP connections that stay: a client and a server for HTTP/1.1 on tokio, with a reason for every
 //! connection that opens or closes.
 //!
+//! - [`Client`] follows redirects, keeps cookies and gives up in time: Go's `http.Client`.
 //! - [`Transport`] sends requests over connections that it keeps (Go: `http.Transport`).
 //! - [`server::Server`] serves any tower service.
 //! - Below both lies a raw exchange, [`client::Exchange`] and [`server::Exchange`]: heads as spans,
@@ -18,11 +19,13 @@
 //!
 //! # Features
 //! `client`, `server` and `tls` (rustls) are on by default; `metrics` (what a Transport does, for the
-//! `metrics` facade) is not. A feature adds and never changes.
+//! `metrics` facade), `hickory` (names resolved by [`net::Hickory`](crate::net), which knows the TTL
+//! of an answer), and for the [`Client`] `compression`, `cookies` and `json` are not. A feature adds
+//! and never changes.
 //!
 //! # What it does not do
-//! No HTTP/2 and no proxies yet; no redirects, no cookies, no content coding: those are layers
-//! above. It opens no socket that nobody asked for, and repairs nothing that a peer sends.
+//! No HTTP/2 and no proxies yet. It opens no socket that nobody asked for, and repairs nothing that
+//! a peer sends.
 #![cfg_attr(
     not(all(feature = "client", feature = "server")),
     allow(
@@ -31,6 +34,8 @@
     )
 )]
 
+#[cfg(feature = "client")]
+pub mod agent;
 mod body;
 mod buffer;
 #[cfg(feature = "client")]
@@ -39,6 +44,8 @@ mod deadline;
 mod driver;
 mod error;
 mod info;
+#[cfg(any(feature = "client", feature = "server"))]
+mod list;
 pub mod net;
 #[cfg(feature = "client")]
 mod pool;
@@ -53,9 +60,12 @@ pub mod upgrade;
 /// HTTP/1.1 without I/O: what this crate speaks, and its limits and errors.
 pub use keepline_proto as proto;
 
+#[cfg(feature = "client")]
+pub use agent::Client;
 pub use body::Body;
 #[cfg(feature = "client")]
 pub use client::Transport;
+pub use deadline::Deadline;
 pub use error::{BoxError, Error, ErrorKind, Fault, Phase};
 pub use info::{ConnectionInfo, Timings};
 #[cfg(feature = "client")]

@@ -108,6 +108,7 @@ impl Program {
             content: Bytes::new(),
             requests,
             in_flight: 1,
+            redirects: 0,
             interval: Duration::ZERO,
             wanted: Wanted {
                 lines: self.read_lines,

@@ -51,6 +51,9 @@ pub(crate) struct RequestArgs {
     /// Content to send; @FILE is read from the file, @- from standard input
     #[arg(short = 'd', long, value_name = "DATA")]
     pub(crate) data: Option<String>,
+    /// Follow redirects, at most 10 for each request; the answer is the last
+    #[arg(short = 'L', long = "location")]
+    pub(crate) follow: bool,
     /// Speak HTTP/1.1, which is what is spoken anyway
     #[arg(long)]
     pub(crate) http1: bool,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use keepline::agent::Redirected;
 use keepline::{ConnectionInfo, Timings};
 use serde_json::{Value, json};
 
@@ -14,11 +15,22 @@ pub(crate) fn line(outcome: &Outcome, url: &str) -> Value {
         "url": url,
         "ok": outcome.is_ok(),
         "status": outcome.received.status().map(|status| status.as_u16()),
+        "redirects": redirects(outcome),
         "bytes": outcome.received.bytes,
         "time_us": micros(outcome.elapsed),
         "connection": outcome.connection().map(connection),
         "error": outcome.trouble.as_ref().map(|trouble| trouble.to_string()),
     })
+}
+
+/// What was asked before, if redirects were followed.
+fn redirects(outcome: &Outcome) -> Value {
+    let head = outcome.received.head.as_ref();
+    let told = head.and_then(|head| head.extensions.get::<Redirected>());
+    let hops = told.map_or(&[][..], |told| &told.hops);
+    hops.iter()
+        .map(|(uri, status)| json!({"url": uri.to_string(), "status": status.as_u16()}))
+        .collect()
 }
 
 fn connection(info: &ConnectionInfo) -> Value {

@@ -17,6 +17,9 @@ use crate::load::{Plan, Wanted};
 /// By which part of itself a lifetime is shortened at most.
 const LIFETIME_JITTER: f64 = 0.1;
 
+/// Redirects that -L follows for each request, as Go's client.
+const MOST_REDIRECTS: usize = 10;
+
 /// The requests to make.
 pub(crate) fn requests(args: &Args) -> Result<Plan, Failure> {
     let request = &args.request;
@@ -33,6 +36,7 @@ pub(crate) fn requests(args: &Args) -> Result<Plan, Failure> {
         content: content.unwrap_or_default(),
         requests: args.requests.unwrap_or(args.urls.len() as u64),
         in_flight: args.in_flight.into(),
+        redirects: if request.follow { MOST_REDIRECTS } else { 0 },
         interval: args.interval,
         wanted: Wanted {
             lines: args.answer.read_lines,

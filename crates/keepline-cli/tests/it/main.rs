@@ -23,6 +23,7 @@ mod output;
 mod peers;
 mod probe;
 
+mod redirects;
 mod reuse;
 mod serve;
 

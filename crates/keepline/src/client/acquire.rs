@@ -9,6 +9,7 @@ use super::event::Event;
 use super::key::Key;
 use super::lease::{Lease, Pooled};
 use super::{Shared, dial};
+use crate::CloseReason;
 use crate::error::{Error, Phase};
 use crate::pool::{Acquired, Demand, NoDelivery, Supply, Waiter};
 
@@ -77,6 +78,10 @@ pub(super) async fn acquire(
         let mut lease = Lease::new(connection, slot, Arc::clone(shared), asked_at);
         lease.was_pooled = idle_for.is_some();
         let idle_for = idle_for.filter(|_| lease.is_reused());
+        if lease.was_pooled && lease.is_displaced() {
+            lease.close_unused(CloseReason::DnsChanged);
+            continue;
+        }
         match lease.revive(idle_for.unwrap_or_default(), is_replayable) {
             Ok(()) => return Ok(lease.told(idle_for)),
             // A server that opens connections only to close them: dialling again would not end.

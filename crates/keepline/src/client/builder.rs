@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use http::Uri;
 use keepline_proto::Config;
 
 use super::Transport;
-use super::connect::connect_unix;
+use super::connect::{SocketSettings, connect_unix};
 use super::connector::Connector;
 use super::key::Origin;
 use super::key_settings::{KeySettings, check_limits};
@@ -21,7 +22,7 @@ use super::life::LifeSettings;
 use super::reuse::DrainLimits;
 use super::target::Target;
 use crate::error::{Error, ErrorKind};
-use crate::net::Stream;
+use crate::net::{AnyResolver, Resolve, Stream, TcpKeepAlive};
 use crate::pool::{KeyLimits, Limits};
 #[cfg(feature = "tls")]
 use crate::tls::ClientTls;
@@ -39,6 +40,9 @@ pub(crate) struct Settings {
     pub(crate) continue_timeout: Option<Duration>,
     pub(crate) proto: Arc<Config>,
     pub(crate) connector: Option<Connector>,
+    pub(crate) resolver: AnyResolver,
+    pub(crate) follow_dns: Option<Duration>,
+    pub(crate) socket: SocketSettings,
 }
 
 impl Default for Settings {
@@ -54,6 +58,9 @@ impl Default for Settings {
             continue_timeout: Some(Duration::from_secs(1)),
             proto: Arc::default(),
             connector: None,
+            resolver: AnyResolver::default(),
+            follow_dns: None,
+            socket: SocketSettings::default(),
         }
     }
 }
@@ -187,9 +194,54 @@ impl TransportBuilder {
         self
     }
 
-    /// Time to resolve and connect, over all addresses. Default 30 s, as Go.
+    /// Time to resolve and connect, over all addresses. Default 30 s, as Go. Addresses of both
+    /// families are tried in turn, each 300 ms after the one before or at once if that has failed
+    /// (RFC 8305); each has an equal share of the time that is left, at least 2 s.
     pub fn connect_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.settings.connect_timeout = timeout.into();
+        self
+    }
+
+    /// Resolves names. Default: [`GetAddrInfo`](crate::net::GetAddrInfo), the operating system. A
+    /// `connector` resolves, if it does, itself.
+    pub fn resolver(mut self, resolver: impl Resolve) -> Self {
+        self.settings.resolver = AnyResolver::new(resolver);
+        self
+    }
+
+    /// Whether connections follow the addresses of their names. Then a name with connections is
+    /// resolved again when the TTL of its answer has passed, or after `interval` where the resolver
+    /// tells none (at most once a second); connections to addresses that are gone retire
+    /// (`dns-changed`): idle ones are closed, the others after what they do. An error or an empty
+    /// answer changes nothing. New connections go to the addresses that have the fewest.
+    ///
+    /// Default: off, as everywhere else. For names whose answers hold all of their addresses (a
+    /// service of a cluster). Not for those that answer with a changing part of them, as some large
+    /// services do: their connections would retire all the time.
+    pub fn follow_dns(mut self, interval: impl Into<Option<Duration>>) -> Self {
+        self.settings.follow_dns = interval.into();
+        self
+    }
+
+    /// The local address that sockets are bound to, unless a target says another; port 0 is any.
+    /// Only addresses of its family are connected to. Default: what the system chooses.
+    pub fn local_address(mut self, address: impl Into<Option<SocketAddr>>) -> Self {
+        self.settings.socket.local = address.into();
+        self
+    }
+
+    /// TCP keep-alive. Default: after 30 s of silence, then every 15 s, 9 times, as Go. `None`: off.
+    pub fn tcp_keep_alive(mut self, keep_alive: impl Into<Option<TcpKeepAlive>>) -> Self {
+        self.settings.socket.keep_alive = keep_alive.into();
+        self
+    }
+
+    /// How long what was sent may stay unacknowledged before the connection is dead
+    /// (`TCP_USER_TIMEOUT`, Linux only). Finds a peer that has vanished under a request; cuts one
+    /// off, too, that does not read for so long. Default: none, as Go: the system gives up after
+    /// some 15 minutes.
+    pub fn tcp_user_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.settings.socket.user_timeout = timeout.into();
         self
     }
 
@@ -301,10 +353,13 @@ impl TransportBuilder {
             self.settings.tls_timeout,
             self.settings.response_timeout,
             self.settings.continue_timeout,
+            self.settings.socket.user_timeout,
+            self.settings.follow_dns,
         ];
         if timeouts.contains(&Some(Duration::ZERO)) {
             return Err(bad("a timeout is 0: use None for no timeout"));
         }
+        self.check_socket()?;
         if life.lifetime == Some(Duration::ZERO) || life.max_requests == Some(0) {
             return Err(bad(
                 "the lifetime or max_requests is 0: use max_idle(0) to keep nothing",
@@ -312,6 +367,24 @@ impl TransportBuilder {
         }
         if !(0.0..=1.0).contains(&life.jitter) {
             return Err(bad("the jitter of the lifetime is not between 0 and 1"));
+        }
+        Ok(())
+    }
+
+    fn check_socket(&self) -> Result<(), Error> {
+        let SocketSettings {
+            keep_alive,
+            user_timeout,
+            ..
+        } = &self.settings.socket;
+        let second = Duration::from_secs(1);
+        if keep_alive.is_some_and(|x| x.time < second || x.interval < second || x.retries == 0) {
+            return Err(bad(
+                "TCP keep-alive of less than a second or no retries: use None to switch it off",
+            ));
+        }
+        if user_timeout.is_some() && !cfg!(any(target_os = "linux", target_os = "android")) {
+            return Err(bad("tcp_user_timeout is known to Linux only"));
         }
         Ok(())
     }
@@ -364,6 +437,18 @@ mod tests {
                 builder().lifetime(Duration::from_secs(1), -0.1),
             ),
             ("no requests", builder().max_requests(0)),
+            ("no time to follow", builder().follow_dns(Duration::ZERO)),
+            (
+                "no time to acknowledge",
+                builder().tcp_user_timeout(Duration::ZERO),
+            ),
+            (
+                "no TCP probes",
+                builder().tcp_keep_alive(TcpKeepAlive {
+                    retries: 0,
+                    ..TcpKeepAlive::default()
+                }),
+            ),
             (
                 "a key that is none",
                 builder().for_key(&"/x".parse().unwrap(), key()),

@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use super::Shared;
-use super::connect::connect;
+use super::connect::{Opened, connect};
 use super::event::Event;
 use super::key::Key;
 use super::lease::Pooled;
@@ -112,7 +112,11 @@ async fn open(shared: &Arc<Shared>, key: &Key, reason: OpenReason) -> Result<Box
         opened = connect(shared, key) => opened,
         () = shared.pool.stopping() => Err(Error::new(ErrorKind::Shutdown)),
     };
-    let (stream, timings) = opened.inspect_err(|error| {
+    let Opened {
+        stream,
+        timings,
+        residence,
+    } = opened.inspect_err(|error| {
         meter::dial_failed(key, error);
         let (origin, error) = (key.to_string().into(), error.to_string().into());
         shared.events.tell(|| Event::DialFailed { origin, error });
@@ -139,6 +143,7 @@ async fn open(shared: &Arc<Shared>, key: &Key, reason: OpenReason) -> Result<Box
         exchanges: 0,
         lifespan: Lifespan::begin(&shared.settings.life, opened_at, id),
         watch: Watch::new(id, shared.pool.reaper_here()),
+        residence,
         meter: ConnectionMeter::opened(key, reason, "1.1"),
     }))
 }

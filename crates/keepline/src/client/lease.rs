@@ -15,6 +15,7 @@ use super::Shared;
 use super::event::Event;
 use super::life::Lifespan;
 use super::meter::ConnectionMeter;
+use super::names::Residence;
 use super::reuse::{Ending, ending};
 use crate::driver::Driver;
 use crate::error::{Error, ErrorKind};
@@ -41,6 +42,8 @@ pub(crate) struct Pooled {
     pub(crate) exchanges: u64,
     pub(crate) lifespan: Lifespan,
     pub(crate) watch: Arc<Watch>,
+    /// Where it lives, if the addresses of names are followed.
+    pub(crate) residence: Option<Residence>,
     pub(crate) meter: ConnectionMeter,
 }
 
@@ -89,6 +92,11 @@ const fn lost_while_idle(arrived: Arrived) -> CloseReason {
 }
 
 impl Pooled {
+    /// Its address is no longer one of its name: it finishes what it does, and is not used again.
+    pub(crate) fn is_displaced(&self) -> bool {
+        self.residence.as_ref().is_some_and(Residence::is_gone)
+    }
+
     fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
         self.driver.stream.poll_idle(cx).map(lost_while_idle)
     }
@@ -232,6 +240,11 @@ impl Lease {
         self.connection().exchanges > 0
     }
 
+    /// Its address is no longer one of its name.
+    pub(crate) fn is_displaced(&self) -> bool {
+        self.connection().is_displaced()
+    }
+
     /// It comes straight from its dial. A failure of any other one may be a race that it lost: the
     /// peer may close an idle connection at any time (RFC 9112 §9.3.1).
     pub(crate) fn is_fresh(&self) -> bool {
@@ -288,10 +301,12 @@ impl Lease {
                 let over = connection
                     .lifespan
                     .over(connection.exchanges, Instant::now());
-                over.or_else(|| match connection.driver.proto.next_exchange() {
-                    Ok(()) => connection.settle_down(),
-                    Err(_) => Some(CloseReason::ProtocolError),
-                })
+                let displaced = connection.is_displaced().then_some(CloseReason::DnsChanged);
+                over.or(displaced)
+                    .or_else(|| match connection.driver.proto.next_exchange() {
+                        Ok(()) => connection.settle_down(),
+                        Err(_) => Some(CloseReason::ProtocolError),
+                    })
             }
             Err(reason) => Some(reason),
         };

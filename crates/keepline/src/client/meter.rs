@@ -266,6 +266,8 @@ fn error_type(error: &Error) -> &'static str {
         ErrorKind::Io => "io",
         ErrorKind::Body => "body",
         ErrorKind::Service => "service",
+        ErrorKind::Content => "content",
+        ErrorKind::Redirect => "redirect",
         ErrorKind::TooLarge => "too_large",
         ErrorKind::Shutdown => "shutdown",
     }

@@ -7,6 +7,7 @@
 //!
 //! - `key`, [`Target`]: what makes two connections interchangeable;
 //! - `dial`: brings new connections into the pool, each by a task of its own; `connect` opens them;
+//! - `names`: connections follow the addresses of their names;
 //! - `lease`: a connection of the pool in the hands of one exchange;
 //! - [`Exchange`]: the raw layer, heads with spans and content as bytes;
 //! - `attempt`, `upload`, `response`: the typed layer on it;
@@ -27,6 +28,7 @@ mod lease;
 mod life;
 #[cfg_attr(not(feature = "metrics"), path = "meter_off.rs")]
 mod meter;
+mod names;
 mod response;
 mod retry;
 mod reuse;
@@ -62,6 +64,7 @@ use self::builder::Settings;
 use self::event::Hub;
 use self::key::Key;
 use self::lease::Pooled;
+use self::names::Names;
 use crate::error::{BoxError, Error};
 use crate::pool::{self, Demand, KeyLimits, Limits, Note, Pool, Stats};
 #[cfg(feature = "tls")]
@@ -73,6 +76,8 @@ pub(crate) struct Shared {
     pub(crate) pool: Pool<Key, Box<Pooled>>,
     pub(crate) settings: Settings,
     pub(crate) events: Hub,
+    /// `None`: the addresses of names are not followed.
+    pub(crate) names: Option<Names>,
     /// Number of the next connection.
     pub(crate) next_id: AtomicU64,
     /// Made at the first https request if none was given: loading the system's roots takes time.
@@ -149,8 +154,9 @@ impl Transport {
         Self {
             shared: Arc::new_cyclic(|shared| Shared {
                 pool: Pool::new(limits, overrides, PoolOwner(Weak::clone(shared))),
-                settings,
                 events: Hub::default(),
+                names: settings.follow_dns.map(Names::new),
+                settings,
                 next_id: AtomicU64::new(1),
                 #[cfg(feature = "tls")]
                 tls: tls.map_or_else(std::sync::OnceLock::new, std::sync::OnceLock::from),

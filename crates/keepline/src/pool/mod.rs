@@ -6,7 +6,6 @@
 //! leaves nothing behind; a connection is handed to one holder at a time.
 
 mod learned;
-mod list;
 mod policy;
 mod reaper;
 mod reapers;
@@ -262,6 +261,12 @@ where
     pub(crate) fn close_idle(&self, reason: CloseReason) {
         self.0
             .with(|state, effects| state.purge(reason, effects, |_| true));
+    }
+
+    /// Closes the idle connections that `matches`.
+    pub(crate) fn close_idle_if(&self, reason: CloseReason, matches: impl FnMut(&C) -> bool) {
+        self.0
+            .with(|state, effects| state.purge(reason, effects, matches));
     }
 
     /// The reaper of the runtime that this is called in.

@@ -12,7 +12,7 @@ use std::time::Duration;
 use slab::Slab;
 use tokio::time::Instant;
 
-use super::list::{Linked, List};
+use crate::list::{Linked, List};
 
 /// The length of a tick.
 pub(super) const TICK: Duration = Duration::from_millis(20);
@@ -136,8 +136,8 @@ const fn slot_of(tick: u64) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::super::list::Links;
     use super::*;
+    use crate::list::Links;
 
     struct Entry {
         at: Instant,

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
+use super::census::Full;
 use super::connection::serve_connection;
 use super::exchange::Handler;
 use super::registry::Shard;
@@ -64,20 +65,58 @@ fn next_pause(last: Option<Duration>) -> Duration {
 /// Accepts until the server drains; each connection is served in a task of its own.
 pub(super) async fn accept_loop<H: Handler>(shard: &Arc<Shard>, listener: &Listener, handler: H) {
     let mut pause = None;
-    while let Some(accepted) = unless_draining(shard, poll_fn(|cx| listener.poll_accept(cx))).await
-    {
+    while let Some(accepted) = next(shard, listener).await {
         match accepted {
             Ok((stream, peer)) => {
                 pause = None;
-                start(shard, stream, peer, handler.clone());
+                match admit(shard, peer).await {
+                    Some(Ok(place)) => {
+                        let registration = shard.open(peer, place);
+                        let serving = serve_connection(registration, stream, handler.clone());
+                        tokio::spawn(serving);
+                    }
+                    Some(Err(Full::InAll | Full::OfPeer)) => shard.count_refused(),
+                    None => return,
+                }
             }
             Err(error) if AcceptError::from(&error) == AcceptError::Connection => {}
             Err(error) => {
                 let time = next_pause(pause);
                 tracing::warn!(%error, pause = ?time, "no connection can be accepted");
                 pause = Some(time);
+                if let Some(census) = &shard.hub.census {
+                    // What is short may be files: whoever has been idle longest gives its own back.
+                    census.make_room();
+                }
                 unless_draining(shard, tokio::time::sleep(time)).await;
             }
+        }
+    }
+}
+
+/// The next connection, once there is room for one. `None`: no more are to be accepted.
+async fn next(shard: &Shard, listener: &Listener) -> Option<io::Result<(Stream, PeerAddr)>> {
+    if let Some(census) = &shard.hub.census {
+        unless_draining(shard, poll_fn(|cx| census.poll_room(cx))).await?;
+    }
+    unless_draining(shard, poll_fn(|cx| listener.poll_accept(cx))).await
+}
+
+/// Enters an accepted connection into the census, if there is one.
+async fn admit(shard: &Shard, peer: PeerAddr) -> Option<Result<Option<usize>, Full>> {
+    let Some(census) = &shard.hub.census else {
+        return Some(Ok(None));
+    };
+    let address = match peer {
+        PeerAddr::Tcp(address) => Some(address.ip().to_canonical()),
+        PeerAddr::Unix | PeerAddr::Unknown => None,
+    };
+    loop {
+        match census.admit(address) {
+            // Another worker was faster: it waits for the next room.
+            Err(Full::InAll) => unless_draining(shard, poll_fn(|cx| census.poll_room(cx))).await?,
+            Err(Full::OfPeer) => return Some(Err(Full::OfPeer)),
+            Ok(place) => return Some(Ok(Some(place))),
         }
     }
 }
@@ -89,7 +128,7 @@ pub(super) fn start<H: Handler>(
     peer: PeerAddr,
     handler: H,
 ) -> tokio::task::JoinHandle<crate::CloseReason> {
-    tokio::spawn(serve_connection(shard.open(peer), stream, handler))
+    tokio::spawn(serve_connection(shard.open(peer, None), stream, handler))
 }
 
 async fn unless_draining<F: Future>(shard: &Shard, future: F) -> Option<F::Output> {

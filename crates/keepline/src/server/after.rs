@@ -32,6 +32,8 @@ impl Unread {
 )]
 #[derive(Debug, Clone, Copy)]
 pub(super) struct BeforeHead {
+    /// The connection was told to make room for another.
+    pub(super) is_evicted: bool,
     /// The server is being shut down.
     pub(super) is_draining: bool,
     /// The connection has carried as many requests as it may, this one included.
@@ -52,6 +54,9 @@ pub(super) struct BeforeHead {
 pub(super) fn last_exchange(facts: BeforeHead) -> Option<CloseReason> {
     if facts.is_draining {
         return Some(CloseReason::Shutdown);
+    }
+    if facts.is_evicted {
+        return Some(CloseReason::IdleLimit);
     }
     if facts.is_used_up {
         return Some(CloseReason::MaxRequests);
@@ -144,6 +149,7 @@ mod tests {
     use super::*;
 
     const OPEN: BeforeHead = BeforeHead {
+        is_evicted: false,
         is_draining: false,
         is_used_up: false,
         is_expired: false,
@@ -193,6 +199,13 @@ mod tests {
                     ..OPEN
                 },
                 Some(CloseReason::IdleTimeout),
+            ),
+            (
+                BeforeHead {
+                    is_evicted: true,
+                    ..OPEN
+                },
+                Some(CloseReason::IdleLimit),
             ),
             // Somebody may still read it.
             (unread(rest(101), false, false), None),

@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use keepline_proto::Config;
+use keepline_proto::{Config, RequestHead};
 
 use super::Server;
 use super::settings::{InvalidSetting, Settings};
@@ -59,6 +59,31 @@ impl ServerBuilder {
         self
     }
 
+    /// What counts as progress of a request body: at least so many bytes have to come in each
+    /// [`body_timeout`](Self::body_timeout) that is spent waiting for them. Default 1: whoever
+    /// sends a byte now and then is slow, not silent. More stops uploads that only hold a
+    /// connection (Apache: `RequestReadTimeout` with `MinRate`).
+    pub const fn body_progress(mut self, bytes: u64) -> Self {
+        self.0.terms.body_progress = bytes;
+        self
+    }
+
+    /// How long a whole request body may take, whatever its progress, from the first time that it
+    /// is waited for. Default `None`: how long an upload takes, only its program knows (Go:
+    /// `ReadTimeout`, none by default).
+    pub const fn body_deadline(mut self, limit: Option<Duration>) -> Self {
+        self.0.terms.body_deadline = limit;
+        self
+    }
+
+    /// How long a service may take until it has a response; then its future is dropped and the
+    /// client gets 503. The response's body may take longer. Default `None` (Go: none, but for
+    /// its `TimeoutHandler`). Handlers of the raw exchange have to see to it themselves.
+    pub const fn handler_timeout(mut self, limit: Option<Duration>) -> Self {
+        self.0.handler_timeout = limit;
+        self
+    }
+
     /// How long a graceful shutdown ([`Handle::shutdown`](super::Handle::shutdown)) waits for
     /// requests in progress before it drops them. Default `None`, as Go and nginx.
     pub const fn shutdown_timeout(mut self, limit: Option<Duration>) -> Self {
@@ -67,8 +92,70 @@ impl ServerBuilder {
     }
 }
 
+/// How many there may be.
+impl ServerBuilder {
+    /// Connections that are open at a time, of those that the server accepts. Above it the one that
+    /// has been idle longest is closed for the next; while none is idle, no further one is
+    /// accepted, and waits in the kernel. Default unlimited, as Go: the limit of open files is one
+    /// (nginx: `worker_connections`, 512).
+    pub const fn max_connections(mut self, limit: Option<usize>) -> Self {
+        self.0.max_connections = limit;
+        self
+    }
+
+    /// Connections that are open at a time from one IP address. Above it the one of them that has
+    /// been idle longest is closed for the next; while none is idle, the next is closed as soon as
+    /// it is accepted. Default unlimited (Go: none; nginx: `limit_conn`). Behind a balancer all
+    /// connections have its address.
+    pub const fn max_connections_per_peer(mut self, limit: Option<usize>) -> Self {
+        self.0.max_connections_per_peer = limit;
+        self
+    }
+
+    /// Requests that are in progress at a time; a further one is answered with 503 and
+    /// `Retry-After: 1`, and its connection is kept. Default unlimited, as Go.
+    pub const fn max_requests_in_progress(mut self, limit: Option<u64>) -> Self {
+        self.0.max_requests_in_progress = limit;
+        self
+    }
+
+    /// The largest content of a request, in bytes: one whose Content-Length is larger is answered
+    /// with 413 before the service sees it, a chunked one fails when it has become larger.
+    /// Default unlimited, as Go: content is never gathered here, so only who gathers it needs a
+    /// limit (nginx: 1 MiB).
+    pub const fn max_body(mut self, bytes: Option<u64>) -> Self {
+        self.0.terms.max_body = bytes;
+        self
+    }
+}
+
 /// How long a connection lives, and what its clients are told.
 impl ServerBuilder {
+    /// How long a connection stays idle at least before a shutdown, or the limit of connections,
+    /// may close it: a request that was on its way meanwhile is answered (with `Connection:
+    /// close`). Default 0, as nginx's `keepalive_min_timeout`.
+    pub const fn min_idle(mut self, time: Duration) -> Self {
+        self.0.terms.min_idle = time;
+        self
+    }
+
+    /// Over how long a shutdown spreads the closing of idle connections, each at its own moment:
+    /// their clients do not all come back at once. Default 0: at once, as Go and nginx.
+    pub const fn shutdown_spread(mut self, time: Duration) -> Self {
+        self.0.shutdown_spread = time;
+        self
+    }
+
+    /// Only the connection of a request for which `persists` holds may carry a further one: for
+    /// clients that are known not to bear it (nginx: `keepalive_disable`). Default: all.
+    pub fn persist_if(
+        mut self,
+        persists: impl Fn(&RequestHead) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.0.persist_if = Some(Arc::new(persists));
+        self
+    }
+
     /// Requests that a connection carries; the last answer says close. Default unlimited, as Go
     /// (nginx 1000): where connections are not balanced by closing them, a limit only costs.
     pub const fn max_requests(mut self, limit: Option<u64>) -> Self {

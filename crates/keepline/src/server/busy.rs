@@ -11,7 +11,7 @@ use std::task::Poll;
 
 use bytes::BytesMut;
 use http::{Method, StatusCode};
-use keepline_proto::{Expectation, RequestHead};
+use keepline_proto::{Expectation, Field, RequestHead};
 
 use super::after::{After, AtEnd, after_exchange};
 use super::exchange::{Exchange, Handler};
@@ -78,7 +78,12 @@ async fn exchange<H: Handler>(
     head: RequestHead,
     handler: &mut H,
 ) -> Result<(), Rest> {
-    let own_answer = own_answer(wire, &head);
+    let in_progress = wire.core.registration.shard.hub.start_request();
+    let own_answer = own_answer(wire, &head, in_progress.is_ok());
+    let persist_if = wire.core.hub().settings.persist_if.as_ref();
+    if persist_if.is_some_and(|persists| !persists(&head)) {
+        wire.close_after(CloseReason::NotPersistent);
+    }
     let mut exchange = Exchange::new(wire, head);
     let handled = match own_answer {
         Some(answer) => Handled::Returned(answer.send(exchange.wire)),
@@ -126,14 +131,29 @@ enum OwnAnswer {
     Options,
     /// 417.
     ExpectationFailed,
+    /// 413, to a length that is declared.
+    TooLarge,
+    /// 503.
+    Overloaded,
 }
 
-fn own_answer(wire: &Wire, head: &RequestHead) -> Option<OwnAnswer> {
+fn own_answer(wire: &Wire, head: &RequestHead, has_room: bool) -> Option<OwnAnswer> {
+    if !has_room {
+        return Some(OwnAnswer::Overloaded);
+    }
     // "A server that receives an Expect field value containing a member other than 100-continue
     // MAY respond with a 417 (Expectation Failed) status code" (RFC 9110 §10.1.1)
     let settings = &wire.core.hub().settings;
     if head.fields().facts().expect == Expectation::Other && settings.refuse_expectations {
         return Some(OwnAnswer::ExpectationFailed);
+    }
+    let declared = wire.driver.proto.remaining();
+    if settings
+        .terms
+        .max_body
+        .is_some_and(|max| declared > Some(max))
+    {
+        return Some(OwnAnswer::TooLarge);
     }
     let is_asterisk = *head.method() == Method::OPTIONS && head.target() == b"*";
     (is_asterisk && settings.answer_options_asterisk).then_some(OwnAnswer::Options)
@@ -152,6 +172,15 @@ impl OwnAnswer {
                 wire.close_after(CloseReason::LocalAskedClose);
                 let problem = "only 100-continue can be expected";
                 wire.append_answer(StatusCode::EXPECTATION_FAILED, problem)
+            }
+            Self::TooLarge => {
+                let problem = "the content is larger than allowed";
+                wire.append_answer(StatusCode::PAYLOAD_TOO_LARGE, problem)
+            }
+            Self::Overloaded => {
+                let problem = "too many requests are in progress";
+                let again = Field::new(b"retry-after", b"1")?;
+                wire.append_answer_with(StatusCode::SERVICE_UNAVAILABLE, problem, Some(again))
             }
         }
     }

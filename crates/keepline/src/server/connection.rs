@@ -8,23 +8,18 @@
 //! request keeps the connection busy.
 
 use std::future::{Future, poll_fn};
-use std::hash::{BuildHasher, RandomState};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
-
-use tokio::time::Instant;
 
 use super::busy::{Rest, serve_requests};
 use super::exchange::Handler;
 use super::linger::linger;
 use super::registry::{Hub, Phase, Registration};
-use super::rest::poll_first;
-use super::settings::Settings;
+use super::rest::{First, poll_first};
 use super::state::ConnectionState;
 use super::wire::Core;
 use crate::CloseReason;
-use crate::deadline::Deadline;
 use crate::net::Stream;
 
 /// Serves one connection to its end.
@@ -34,15 +29,7 @@ pub(super) fn serve_connection<H: Handler>(
     mut handler: H,
 ) -> impl Future<Output = CloseReason> + Send + use<H> {
     let hub = Arc::clone(&registration.shard.hub);
-    let opened = Instant::now();
-    let mut core = Core {
-        expires: expiry(&hub.settings, registration.id, opened),
-        registration,
-        deadline: Deadline::default(),
-        opened,
-        requests: 0,
-        rests_until: None,
-    };
+    let mut core = Core::new(registration);
     core.wait_for_first(&hub.settings);
     // What the block captures it uses in place: moved into variables of the block, each would
     // take room twice in every idle task.
@@ -63,10 +50,12 @@ pub(super) fn serve_connection<H: Handler>(
             core.wait_for_first(&hub.settings);
         }
         let reason = loop {
-            let input = match poll_fn(|cx| poll_first(&mut core, &mut stream, cx)).await {
-                Ok(input) => input,
-                Err(reason) => break reason,
+            let input = match poll_fn(|cx| poll_first(&mut core, &mut stream, None, cx)).await {
+                First::Input(input) => input,
+                First::End(reason) => break reason,
+                First::Cooled => continue,
             };
+            core.note_busy();
             core.registration.change(ConnectionState::Active);
             let busy = Box::pin(serve_requests(core, stream, input, &mut handler));
             let Some((rest, idle_core, idle_stream)) = unless_aborted(&hub, busy).await else {
@@ -78,7 +67,7 @@ pub(super) fn serve_connection<H: Handler>(
                 Rest::Close(reason) => break reason,
                 Rest::Abort(reason) => return finish(core, stream, reason),
                 Rest::Linger(reason, limits) => {
-                    let linger = linger(&mut stream, &mut core.deadline, limits);
+                    let linger = linger(&mut stream, &mut core, limits);
                     unless_aborted(&hub, Box::pin(linger)).await;
                     return finish(core, stream, reason);
                 }
@@ -115,21 +104,14 @@ async fn unless_aborted<F: Future + Unpin>(hub: &Hub, mut future: F) -> Option<F
     .await
 }
 
-/// When a connection reaches its age: the limit less a part of the jitter that is its own.
-fn expiry(settings: &Settings, id: u64, opened: Instant) -> Option<Instant> {
-    let age = settings.max_age?;
-    // A hash with a key of this process stands in for a random number; nothing secret is at stake.
-    let draw = RandomState::new().hash_one(id) >> 32;
-    let earlier = settings
-        .age_jitter
-        .mul_f64(draw as f64 / f64::from(u32::MAX));
-    opened.checked_add(age.saturating_sub(earlier))
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
+    use tokio::time::Instant;
+
+    use super::super::settings::Settings;
+    use super::super::wire::expiry;
     use super::*;
 
     /// Answers nothing; as large as a service behind an `Arc`.
@@ -150,7 +132,7 @@ mod tests {
     async fn an_idle_connection_is_small() {
         let hub = Arc::new(Hub::new(Settings::default()));
         let registration = Arc::new(super::super::registry::Shard::new(hub));
-        let registration = registration.open(crate::net::PeerAddr::Unknown);
+        let registration = registration.open(crate::net::PeerAddr::Unknown, None);
         let silent = Silent(Arc::new(()));
         let future = serve_connection(registration, Stream::gone(), silent);
         assert!(size_of_val(&future) <= 320, "{}", size_of_val(&future));

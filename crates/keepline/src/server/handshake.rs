@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::io::IoSlice;
 
-use super::linger::linger;
+use super::linger::discard;
 use super::settings::Settings;
 use crate::CloseReason;
 use crate::deadline::Deadline;
@@ -37,7 +37,13 @@ pub(super) async fn shake_hands(
             // Shorter than any socket buffer: what one write does not take, nobody would read.
             let slice = [IoSlice::new(PLAIN_HTTP)];
             if poll_fn(|cx| stream.poll_write(cx, &slice)).await.is_ok() {
-                linger(&mut stream, &mut Deadline::default(), settings.terms.linger).await;
+                discard(
+                    &mut stream,
+                    &mut Deadline::default(),
+                    settings.terms.linger,
+                    || false,
+                )
+                .await;
             }
             Err(CloseReason::ProtocolError)
         }

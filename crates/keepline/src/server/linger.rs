@@ -12,7 +12,7 @@ use bytes::BytesMut;
 use tokio::time::Instant;
 
 use super::terms::{Drain, Linger};
-use super::wire::{Wire, reason_of};
+use super::wire::{Core, Wire, reason_of};
 use crate::CloseReason;
 use crate::deadline::Deadline;
 use crate::net::Stream;
@@ -57,11 +57,32 @@ pub(super) async fn drain(wire: &mut Wire) -> Result<(), CloseReason> {
 }
 
 /// Closes our direction and reads until the client closes its own, or a limit.
-pub(super) async fn linger(stream: &mut Stream, deadline: &mut Deadline, limits: Linger) {
+/// Meanwhile it makes room for others.
+pub(super) async fn linger(stream: &mut Stream, core: &mut Core, limits: Linger) {
+    poll_fn(|cx| {
+        core.registration.rest(cx);
+        Poll::Ready(())
+    })
+    .await;
+    let registration = &core.registration;
+    let is_evicted = || registration.is_evicted();
+    discard(stream, &mut core.deadline, limits, is_evicted).await;
+}
+
+/// The same where nobody waits for room: see [`linger`].
+pub(super) async fn discard(
+    stream: &mut Stream,
+    deadline: &mut Deadline,
+    limits: Linger,
+    is_unwanted: impl Fn() -> bool,
+) {
     let end = Instant::now() + limits.time;
     deadline.set(Some(limits.timeout.min(limits.time)));
     let mut is_shut = false;
     poll_fn(|cx| {
+        if is_unwanted() {
+            return Poll::Ready(());
+        }
         if !is_shut {
             match stream.poll_shutdown(cx) {
                 Poll::Ready(Ok(())) => is_shut = true,

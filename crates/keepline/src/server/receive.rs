@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::after::Unread;
 use super::info::RequestInfo;
+use super::progress::BodyWait;
 use super::wire::{Began, Wire, reason_of};
 use crate::driver::Incoming;
 use crate::error::{Error, ErrorKind, Phase};
@@ -86,6 +87,8 @@ impl Wire {
         self.abandoned = false;
         self.trailers = None;
         self.terms = self.core.hub().settings.terms;
+        self.content = 0;
+        self.body_wait = BodyWait::new(self.driver.bytes_read());
         self.began = Began {
             received: self.driver.bytes_received(),
             queued: self.driver.bytes_queued(),
@@ -166,6 +169,10 @@ impl Wire {
             Ok(Received::Event(Event::Data(piece))) => {
                 // It came without being asked for: the client does not wait.
                 self.awaits = Continue::Unneeded;
+                self.content += piece.len() as u64;
+                if self.terms.max_body.is_some_and(|max| self.content > max) && !self.abandoned {
+                    return Poll::Ready(Err(self.lose(Error::new(ErrorKind::TooLarge))));
+                }
                 Poll::Ready(Ok(Some(piece)))
             }
             Ok(Received::Event(Event::End(trailers))) => {
@@ -183,6 +190,7 @@ impl Wire {
     ) -> Poll<Result<Option<Bytes>, Error>> {
         loop {
             if let Poll::Ready(piece) = self.piece_here() {
+                self.body_wait.pause(self.driver.bytes_read(), &self.terms);
                 self.core.deadline.clear();
                 return Poll::Ready(piece);
             }
@@ -213,10 +221,8 @@ impl Wire {
     /// Ready when the body has made no progress for too long.
     fn poll_body_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let read = self.driver.bytes_read();
-        if self.core.deadline.at().is_none() || read != self.read {
-            self.read = read;
-            self.core.deadline.set(self.terms.body_timeout);
-        }
+        let deadline = &mut self.core.deadline;
+        self.body_wait.await_more(read, &self.terms, deadline);
         self.core.deadline.poll(cx)
     }
 
@@ -250,6 +256,7 @@ impl Wire {
         self.lost = Some(match error.kind() {
             ErrorKind::Protocol(error) => Lost::Told(error.status_hint()),
             ErrorKind::Timeout(_) => Lost::Told(StatusCode::REQUEST_TIMEOUT),
+            ErrorKind::TooLarge => Lost::Told(StatusCode::PAYLOAD_TOO_LARGE),
             _ => Lost::Gone,
         });
         self.core.deadline.clear();

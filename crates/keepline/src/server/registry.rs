@@ -9,12 +9,15 @@
 //! its task is dropped with its runtime.
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use super::census::{Census, CensusLimits};
 use super::rest::WarmSeats;
 use super::settings::Settings;
 use super::state::{ConnectionState, StateChange};
+use tokio::time::Instant;
+
 use crate::net::PeerAddr;
 use crate::{CloseCounts, CloseReason};
 
@@ -34,14 +37,23 @@ pub(super) enum Phase {
 #[derive(Debug)]
 pub(super) struct Hub {
     pub(super) settings: Settings,
+    /// Where connections are limited.
+    pub(super) census: Option<Census>,
     phase: AtomicU8,
+    /// When it began to drain.
+    draining_since: OnceLock<Instant>,
     connections: AtomicU64,
+    /// Requests in progress, where they are limited.
+    in_progress: AtomicU64,
 }
 
 impl Hub {
     pub(super) fn new(settings: Settings) -> Self {
         Self {
+            census: CensusLimits::of(&settings).map(Census::new),
             settings,
+            draining_since: OnceLock::new(),
+            in_progress: AtomicU64::new(0),
             phase: AtomicU8::new(Phase::Running as u8),
             connections: AtomicU64::new(0),
         }
@@ -57,7 +69,42 @@ impl Hub {
 
     /// Goes on to `phase`, never back. Whoever waits has to be woken after this.
     pub(super) fn advance(&self, phase: Phase) {
+        // Before the phase: whoever sees that it drains sees since when.
+        self.draining_since.get_or_init(Instant::now);
         self.phase.fetch_max(phase as u8, Ordering::Relaxed);
+    }
+}
+
+impl Hub {
+    /// When it began to drain, if it does.
+    pub(super) fn draining_since(&self) -> Option<Instant> {
+        self.draining_since.get().copied()
+    }
+
+    /// The right to have a request in progress. `Err`: there are as many as may be.
+    pub(super) fn start_request(self: &Arc<Self>) -> Result<Option<InProgress>, TooMany> {
+        let Some(limit) = self.settings.max_requests_in_progress else {
+            return Ok(None);
+        };
+        if self.in_progress.fetch_add(1, Ordering::Relaxed) >= limit {
+            self.in_progress.fetch_sub(1, Ordering::Relaxed);
+            return Err(TooMany);
+        }
+        Ok(Some(InProgress(Arc::clone(self))))
+    }
+}
+
+/// There are as many requests in progress as may be.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct TooMany;
+
+/// The right to have a request in progress.
+#[derive(Debug)]
+pub(super) struct InProgress(Arc<Hub>);
+
+impl Drop for InProgress {
+    fn drop(&mut self) {
+        self.0.in_progress.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -67,6 +114,7 @@ pub(super) struct Shard {
     pub(super) hub: Arc<Hub>,
     pub(super) warm: WarmSeats,
     requests: AtomicU64,
+    refused: AtomicU64,
     ledger: Mutex<Ledger>,
 }
 
@@ -100,6 +148,9 @@ pub struct ServerStats {
     pub closed: CloseCounts,
     /// Requests whose head was received whole.
     pub requests: u64,
+    /// Connections that were closed as they were accepted, since their peer had too many. They are
+    /// not among `opened`.
+    pub refused: u64,
 }
 
 impl Shard {
@@ -108,6 +159,7 @@ impl Shard {
             hub,
             warm: WarmSeats::default(),
             requests: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
             ledger: Mutex::default(),
         }
     }
@@ -117,18 +169,23 @@ impl Shard {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Enters a new connection.
-    pub(super) fn open(self: &Arc<Self>, peer: PeerAddr) -> Registration {
+    /// Enters a new connection; `place` is its entry in the census.
+    pub(super) fn open(self: &Arc<Self>, peer: PeerAddr, place: Option<usize>) -> Registration {
         let id = self.hub.connections.fetch_add(1, Ordering::Relaxed) + 1;
         let registration = Registration {
             shard: Arc::clone(self),
             slot: self.ledger().enter(),
             id,
             peer,
+            place,
             reason: CloseReason::Cancelled,
         };
         registration.change(ConnectionState::New);
         registration
+    }
+
+    pub(super) fn count_refused(&self) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn count_request(&self) {
@@ -181,6 +238,7 @@ impl Shard {
         stats.open += ledger.open;
         stats.closed.add_all(&ledger.closed);
         stats.requests += self.requests.load(Ordering::Relaxed);
+        stats.refused += self.refused.load(Ordering::Relaxed);
     }
 }
 
@@ -220,6 +278,7 @@ pub(super) struct Registration {
     pub(super) peer: PeerAddr,
     slot: u32,
     reason: CloseReason,
+    place: Option<usize>,
 }
 
 impl Registration {
@@ -239,6 +298,29 @@ impl Registration {
         }
     }
 
+    fn census(&self) -> Option<(&Census, usize)> {
+        Some((self.shard.hub.census.as_ref()?, self.place?))
+    }
+
+    /// It is idle from now on, and may be told to go to make room.
+    pub(super) fn rest(&self, cx: &Context<'_>) {
+        if let Some((census, place)) = self.census() {
+            census.rest(place, cx.waker());
+        }
+    }
+
+    /// It has something to do. Answers whether it had been told to go.
+    pub(super) fn busy(&self) -> bool {
+        self.census()
+            .is_some_and(|(census, place)| census.busy(place))
+    }
+
+    /// It has been told to go.
+    pub(super) fn is_evicted(&self) -> bool {
+        self.census()
+            .is_some_and(|(census, place)| census.is_evicted(place))
+    }
+
     /// Why it will have ended when this is dropped.
     pub(super) const fn end(&mut self, reason: CloseReason) {
         self.reason = reason;
@@ -251,6 +333,9 @@ impl Drop for Registration {
             self.reason = CloseReason::Shutdown;
         }
         self.shard.ledger().leave(self.slot, self.reason);
+        if let Some((census, place)) = self.census() {
+            census.leave(place);
+        }
         self.change(match self.reason {
             CloseReason::Upgraded => ConnectionState::Upgraded,
             reason => ConnectionState::Closed(reason),
@@ -275,14 +360,16 @@ mod tests {
     #[test]
     fn counts_add_up_and_slots_are_used_again() {
         let shard = shard();
-        let mut open: Vec<_> = (0..5).map(|_| shard.open(PeerAddr::Unknown)).collect();
+        let mut open: Vec<_> = (0..5)
+            .map(|_| shard.open(PeerAddr::Unknown, None))
+            .collect();
         for _ in 0..20 {
             let mut ended = open.swap_remove(1);
             ended.end(CloseReason::IdleTimeout);
             drop(ended);
             drop(open.pop());
-            open.push(shard.open(PeerAddr::Unknown));
-            open.push(shard.open(PeerAddr::Unknown));
+            open.push(shard.open(PeerAddr::Unknown, None));
+            open.push(shard.open(PeerAddr::Unknown, None));
             let now = stats(&shard);
             assert_eq!(now.opened - now.open, now.closed.total());
             assert_eq!(now.open, 5);
@@ -299,7 +386,7 @@ mod tests {
         shard.hub.advance(Phase::Aborting);
         shard.hub.advance(Phase::Draining);
         assert_eq!(shard.hub.phase(), Phase::Aborting);
-        drop(shard.open(PeerAddr::Unknown));
+        drop(shard.open(PeerAddr::Unknown, None));
         assert_eq!(stats(&shard).closed.of(CloseReason::Shutdown), 1);
     }
 }

@@ -15,17 +15,13 @@ use bytes::BytesMut;
 use tokio::time::Instant;
 
 use super::busy::Rest;
+use super::pause::{Pause, pause};
 use super::registry::{Phase, Shard};
 use super::state::ConnectionState;
 use super::wire::{Core, Wire, is_end};
 use crate::CloseReason;
 use crate::buffer;
 use crate::net::Stream;
-
-/// When the server is shut down, a connection that has never said anything may still send its
-/// first request until it is this old: it has only just been accepted, and its client would have
-/// to report a failure that no rule lets it retry (Go: the same).
-const NEW_GRACE: Duration = Duration::from_secs(5);
 
 /// How long a connection stays warm after an answer: longer than the pauses of a client that has
 /// more to ask, shorter than those of one that has not.
@@ -46,6 +42,11 @@ pub(super) struct WarmSeat(Arc<Shard>);
 impl WarmSeat {
     fn take(shard: &Arc<Shard>) -> Option<Self> {
         let WarmSeats(taken) = &shard.warm;
+        // Who is idle has to be known at once where others wait for it to go.
+        let census = shard.hub.census.as_ref();
+        if census.is_some_and(|census| census.is_crowded(WARM_SEATS as usize)) {
+            return None;
+        }
         // A few too many in a race are as good as a few less.
         if taken.load(Ordering::Relaxed) >= WARM_SEATS {
             return None;
@@ -61,12 +62,22 @@ impl Drop for WarmSeat {
     }
 }
 
+/// How a wait for a request ended.
+pub(super) enum First {
+    /// Its first bytes are here.
+    Input(BytesMut),
+    /// It has rested as long as it was to stay warm.
+    Cooled,
+    /// None will come.
+    End(CloseReason),
+}
+
 /// Rests after an answer. `Ok`: a further request has begun.
 pub(super) async fn rest(wire: &mut Wire) -> Result<(), Rest> {
     wire.driver.release_buffers();
     wire.core.registration.change(ConnectionState::Idle);
     let now = Instant::now();
-    wire.core.rest_from(now, wire.terms.idle_timeout);
+    wire.core.rest_from(now, &wire.terms);
     if wire.driver.buffered() > 0 {
         // Empty lines, which the protocol core has begun to skip: both are forgotten with the box.
         return Err(Rest::Idle);
@@ -77,53 +88,61 @@ pub(super) async fn rest(wire: &mut Wire) -> Result<(), Rest> {
     let cools = now + WARM;
     let end = wire.core.rests_until.filter(|&end| end < cools);
     wire.core.deadline.set_at(Some(end.unwrap_or(cools)));
-    match poll_fn(|cx| poll_first(&mut wire.core, &mut wire.driver.stream, cx)).await {
-        Ok(input) => {
+    match poll_fn(|cx| poll_first(&mut wire.core, &mut wire.driver.stream, Some(cools), cx)).await {
+        First::Input(input) => {
             wire.driver.restart(input);
             wire.is_pipelined = false;
             wire.core.deadline.clear();
             wire.core.registration.change(ConnectionState::Active);
             Ok(())
         }
-        Err(CloseReason::IdleTimeout | CloseReason::Timeout) if end.is_none() => Err(Rest::Idle),
-        Err(reason) => Err(Rest::Close(reason)),
+        First::Cooled => Err(Rest::Idle),
+        First::End(reason) => Err(Rest::Close(reason)),
     }
 }
 
-/// The first bytes of a request, or why none will come.
+/// The first bytes of a request, or why none will come. With `cools` it is warm, and stays so
+/// until then.
 pub(super) fn poll_first(
     core: &mut Core,
     stream: &mut Stream,
+    cools: Option<Instant>,
     cx: &mut Context<'_>,
-) -> Poll<Result<BytesMut, CloseReason>> {
+) -> Poll<First> {
     let mut input = buffer::lend_input();
     // Before anything else: what is here already is served, whatever the time and the phase.
     match stream.poll_read(cx, &mut input) {
-        Poll::Ready(Ok(1..)) => return Poll::Ready(Ok(input)),
-        Poll::Ready(Ok(0)) => return Poll::Ready(Err(CloseReason::PeerClosed)),
+        Poll::Ready(Ok(1..)) => return Poll::Ready(First::Input(input)),
+        Poll::Ready(Ok(0)) => return Poll::Ready(First::End(CloseReason::PeerClosed)),
         Poll::Ready(Err(error)) if is_end(&error) => {
-            return Poll::Ready(Err(CloseReason::PeerClosed));
+            return Poll::Ready(First::End(CloseReason::PeerClosed));
         }
-        Poll::Ready(Err(_)) => return Poll::Ready(Err(CloseReason::IoError)),
+        Poll::Ready(Err(_)) => return Poll::Ready(First::End(CloseReason::IoError)),
         Poll::Pending => buffer::return_input(input),
     }
-    let is_new = core.requests == 0;
-    match core.hub().phase() {
-        Phase::Running => {}
-        Phase::Draining if is_new => {
-            let grace = core.opened + NEW_GRACE;
-            if core.deadline.at().is_none_or(|at| at > grace) {
-                core.deadline.set_at(Some(grace));
+    let is_listed = core.is_listed && cools.is_none();
+    let is_evicted = is_listed && core.registration.is_evicted();
+    let is_quiet = core.hub().phase() == Phase::Running && !is_evicted;
+    if is_quiet && (is_listed || cools.is_some()) {
+        ready!(core.deadline.poll(cx));
+    }
+    let mut now = Instant::now();
+    loop {
+        if cools.is_none() && !core.is_listed && core.held_until.is_none_or(|until| now >= until) {
+            core.registration.rest(cx);
+            core.is_listed = true;
+        }
+        match pause(&core.resting(is_evicted), now) {
+            Pause::End(reason) => return Poll::Ready(First::End(reason)),
+            Pause::Until(_) if cools.is_some_and(|cools| now >= cools) => {
+                return Poll::Ready(First::Cooled);
+            }
+            Pause::Until(until) => {
+                let next = [until, cools].into_iter().flatten().min();
+                core.deadline.set_at(next);
             }
         }
-        Phase::Draining | Phase::Aborting => return Poll::Ready(Err(CloseReason::Shutdown)),
+        ready!(core.deadline.poll(cx));
+        now = Instant::now();
     }
-    ready!(core.deadline.poll(cx));
-    Poll::Ready(Err(if core.hub().phase() > Phase::Running {
-        CloseReason::Shutdown
-    } else if is_new {
-        CloseReason::Timeout
-    } else {
-        CloseReason::IdleTimeout
-    }))
 }

@@ -128,6 +128,7 @@ impl Wire {
         let core = &self.core;
         let settings = &core.hub().settings;
         BeforeHead {
+            is_evicted: core.is_told_to_go,
             is_draining: core.hub().phase() > Phase::Running,
             is_used_up: settings
                 .max_requests
@@ -193,11 +194,22 @@ impl Wire {
 
     /// An answer of the library itself: its status, a line of text, nothing else.
     pub(super) fn append_answer(&mut self, status: StatusCode, text: &str) -> Result<(), Error> {
+        self.append_answer_with(status, text, None)
+    }
+
+    /// The same with a further field.
+    pub(super) fn append_answer_with(
+        &mut self,
+        status: StatusCode,
+        text: &str,
+        further: Option<Field<'_>>,
+    ) -> Result<(), Error> {
         let reason = status.canonical_reason().unwrap_or("Error");
         let body = format!("{} {reason}: {text}\n", status.as_str());
         let content_type = Field::new(b"content-type", b"text/plain; charset=utf-8")?;
         let length = BodyLength::Known(body.len() as u64);
-        self.append_head(status, [content_type], length)?;
+        let fields = [Some(content_type), further].into_iter().flatten();
+        self.append_head(status, fields, length)?;
         // Nothing is sent where the request was HEAD; the protocol core sees to that.
         self.append_piece(body.into())?;
         self.append_end(None)

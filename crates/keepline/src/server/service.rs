@@ -104,14 +104,22 @@ where
         let (body, link) = request_body(wire);
         *request.body_mut() = body;
 
+        wire.handler_deadline
+            .set(wire.core.hub().settings.handler_timeout);
         let service = &mut self.0;
         let ready = poll_fn(|cx| beside(wire, link.as_ref(), cx, |cx| service.poll_ready(cx)));
-        ready.await?.map_err(service_error)?;
+        match ready.await? {
+            Worked::Done(ready) => ready.map_err(service_error)?,
+            Worked::TooSlow => return too_slow(wire),
+        }
         let response = {
             let mut answer = pin!(service.call(request));
-            poll_fn(|cx| beside(wire, link.as_ref(), cx, |cx| answer.as_mut().poll(cx)))
-                .await?
-                .map_err(service_error)?
+            let answered =
+                poll_fn(|cx| beside(wire, link.as_ref(), cx, |cx| answer.as_mut().poll(cx)));
+            match answered.await? {
+                Worked::Done(response) => response.map_err(service_error)?,
+                Worked::TooSlow => return too_slow(wire),
+            }
         };
         if let Some(promise) = promise
             && is_switch(asked, response.status())
@@ -130,16 +138,33 @@ fn service_error(error: impl Into<BoxError>) -> Error {
     Error::caused(ErrorKind::Service, error)
 }
 
+/// What came of a service's work.
+enum Worked<T> {
+    Done(T),
+    /// It took longer than the handler timeout.
+    TooSlow,
+}
+
+/// The service gave no response in time; nobody reads the request any more.
+fn too_slow(wire: &mut Wire) -> Result<(), Error> {
+    wire.abandoned = true;
+    let problem = "the answer took too long";
+    wire.append_answer(StatusCode::SERVICE_UNAVAILABLE, problem)
+}
+
 /// Polls `work`; while it waits, the request body and the connection advance.
 fn beside<T>(
     wire: &mut Wire,
     link: Option<&Link>,
     cx: &mut Context<'_>,
     mut work: impl FnMut(&mut Context<'_>) -> Poll<T>,
-) -> Poll<Result<T, Error>> {
+) -> Poll<Result<Worked<T>, Error>> {
     loop {
         if let Poll::Ready(output) = work(cx) {
-            return Poll::Ready(Ok(output));
+            return Poll::Ready(Ok(Worked::Done(output)));
+        }
+        if wire.handler_deadline.poll(cx).is_ready() {
+            return Poll::Ready(Ok(Worked::TooSlow));
         }
         match pump(wire, link, cx) {
             Pumped::Delivered => {}

@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use keepline_proto::Config;
+use keepline_proto::{Config, RequestHead};
 
 use super::state::StateHook;
 use super::terms::Terms;
@@ -31,6 +31,9 @@ impl fmt::Display for InvalidSetting {
 
 impl std::error::Error for InvalidSetting {}
 
+/// Whether the connection of a request may persist after it.
+pub(crate) type PersistIf = Arc<dyn Fn(&RequestHead) -> bool + Send + Sync>;
+
 /// The settings of one server; what they mean is told at the builder's methods.
 #[derive(Clone)]
 pub(crate) struct Settings {
@@ -43,6 +46,13 @@ pub(crate) struct Settings {
     pub(crate) age_jitter: Duration,
     pub(crate) keep_alive_margin: Option<Duration>,
     pub(crate) shutdown_timeout: Option<Duration>,
+    /// Idle connections are closed over this time when the server drains.
+    pub(crate) shutdown_spread: Duration,
+    pub(crate) max_connections: Option<usize>,
+    pub(crate) max_connections_per_peer: Option<usize>,
+    pub(crate) max_requests_in_progress: Option<u64>,
+    pub(crate) handler_timeout: Option<Duration>,
+    pub(crate) persist_if: Option<PersistIf>,
     pub(crate) answer_options_asterisk: bool,
     pub(crate) refuse_expectations: bool,
     pub(crate) request_info: bool,
@@ -64,6 +74,12 @@ impl Default for Settings {
             age_jitter: Duration::ZERO,
             keep_alive_margin: None,
             shutdown_timeout: None,
+            shutdown_spread: Duration::ZERO,
+            max_connections: None,
+            max_connections_per_peer: None,
+            max_requests_in_progress: None,
+            handler_timeout: None,
+            persist_if: None,
             answer_options_asterisk: true,
             refuse_expectations: true,
             request_info: true,
@@ -85,10 +101,29 @@ impl Settings {
             ("body_timeout", self.terms.body_timeout),
             ("write_timeout", self.terms.write_timeout),
             ("idle_timeout", self.terms.idle_timeout),
+            ("body_deadline", self.terms.body_deadline),
+            ("handler_timeout", self.handler_timeout),
         ] {
             if time.is_some_and(|time| time.is_zero()) {
                 return invalid(setting, "zero would end every connection; None is no limit");
             }
+        }
+        for (setting, limit) in [
+            ("max_connections", self.max_connections),
+            ("max_connections_per_peer", self.max_connections_per_peer),
+        ] {
+            if limit == Some(0) {
+                return invalid(setting, "zero would admit nobody; None is no limit");
+            }
+        }
+        if self.max_requests_in_progress == Some(0) {
+            return invalid(
+                "max_requests_in_progress",
+                "zero would answer nothing; None is no limit",
+            );
+        }
+        if self.terms.min_idle > self.terms.idle_timeout.unwrap_or(Duration::MAX) {
+            return invalid("min_idle", "cannot be longer than the idle timeout");
         }
         if self.max_requests == Some(0) {
             return invalid("max_requests", "a connection carries at least one request");

@@ -16,11 +16,23 @@ use std::time::Duration;
 pub struct Terms {
     /// How long the request body may make no progress while it is being read.
     pub body_timeout: Option<Duration>,
+    /// Bytes that count as progress of the request body: in each `body_timeout` that is spent
+    /// waiting for it at least so many have to come. At least 1.
+    pub body_progress: u64,
+    /// How long the whole request body may take, from the first time that it is waited for.
+    pub body_deadline: Option<Duration>,
+    /// The largest content of a request, in bytes. What is larger fails to be read
+    /// ([`TooLarge`](crate::ErrorKind::TooLarge)), and is answered with 413 if the handler does not.
+    pub max_body: Option<u64>,
     /// How long the response may make no progress while it is being sent.
     pub write_timeout: Option<Duration>,
     /// How long the connection may be idle after this exchange. Zero closes it after the answer,
     /// which says so.
     pub idle_timeout: Option<Duration>,
+    /// How long the connection stays idle at least, before a shutdown or the limit of connections
+    /// may close it: a request that is on its way meanwhile is not lost (nginx:
+    /// `keepalive_min_timeout`).
+    pub min_idle: Duration,
     /// What the answer tells as `Keep-Alive: timeout=`, in seconds; `None`: nothing is told.
     pub told_idle_seconds: Option<u64>,
     /// What is done with a request body that nobody read.
@@ -82,8 +94,12 @@ impl Default for Terms {
         let seconds = Duration::from_secs;
         Self {
             body_timeout: Some(seconds(30)),
+            body_progress: 1,
+            body_deadline: None,
+            max_body: None,
             write_timeout: Some(seconds(30)),
             idle_timeout: Some(seconds(75)),
+            min_idle: Duration::ZERO,
             told_idle_seconds: None,
             drain: Drain {
                 bytes: 256 * 1024,

@@ -7,15 +7,17 @@
 //! Invariant: whatever is waited for has a deadline. It does not know what a request means; that
 //! is the handler's business.
 
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::BytesMut;
 use keepline_proto::{Connection, Fields, NotPersistent, Persistence};
 use tokio::time::Instant;
 
 use super::after::Unread;
+use super::pause::Resting;
+use super::progress::BodyWait;
 use super::receive::{Continue, Lost};
 use super::registry::{Hub, Registration};
 use super::rest::WarmSeat;
@@ -44,9 +46,31 @@ pub(super) struct Core {
     pub(super) requests: u64,
     /// When it will have rested for too long; unset by each request.
     pub(super) rests_until: Option<Instant>,
+    /// Before this nobody but its client may end its rest.
+    pub(super) held_until: Option<Instant>,
+    /// The census knows that it rests.
+    pub(super) is_listed: bool,
+    /// It was told to make room, and had a request after all.
+    pub(super) is_told_to_go: bool,
 }
 
 impl Core {
+    pub(super) fn new(registration: Registration) -> Self {
+        let opened = Instant::now();
+        let settings = &registration.shard.hub.settings;
+        Self {
+            expires: expiry(settings, registration.id, opened),
+            registration,
+            deadline: Deadline::default(),
+            opened,
+            requests: 0,
+            rests_until: None,
+            held_until: None,
+            is_listed: false,
+            is_told_to_go: false,
+        }
+    }
+
     pub(super) fn hub(&self) -> &Hub {
         &self.registration.shard.hub
     }
@@ -58,9 +82,36 @@ impl Core {
     }
 
     /// It waits for a further request. Empty lines are none, and earn no further time.
-    pub(super) fn rest_from(&mut self, now: Instant, idle: Option<Duration>) {
+    pub(super) fn rest_from(&mut self, now: Instant, terms: &Terms) {
         if self.rests_until.is_none() {
+            let idle = terms.idle_timeout;
             self.rests_until = idle.and_then(|idle| now.checked_add(idle));
+            let held = Some(terms.min_idle).filter(|held| !held.is_zero());
+            self.held_until = held.and_then(|held| now.checked_add(held));
+        }
+    }
+
+    /// What the decision about its rest needs.
+    pub(super) fn resting(&self, is_evicted: bool) -> Resting {
+        let hub = self.hub();
+        let spread = hub.settings.shutdown_spread;
+        Resting {
+            is_new: self.requests == 0,
+            opened: self.opened,
+            rests_until: self.rests_until,
+            held_until: self.held_until,
+            is_evicted,
+            phase: hub.phase(),
+            turn: hub
+                .draining_since()
+                .map(|since| since + spread.mul_f64(draw(self.registration.id))),
+        }
+    }
+
+    /// The census is told that it has something to do.
+    pub(super) fn note_busy(&mut self) {
+        if std::mem::take(&mut self.is_listed) {
+            self.is_told_to_go |= self.registration.busy();
         }
     }
 }
@@ -72,6 +123,20 @@ pub(super) struct Began {
     pub(super) queued: u64,
 }
 
+/// When a connection reaches its age: the limit less a part of the jitter that is its own.
+pub(super) fn expiry(settings: &Settings, id: u64, opened: Instant) -> Option<Instant> {
+    let age = settings.max_age?;
+    let earlier = settings.age_jitter.mul_f64(draw(id));
+    opened.checked_add(age.saturating_sub(earlier))
+}
+
+/// A number from 0 to 1 that is a connection's own. A hash with a key of this process stands in for
+/// a random number; nothing secret is at stake.
+fn draw(id: u64) -> f64 {
+    let draw = RandomState::new().hash_one(id) >> 32;
+    draw as f64 / f64::from(u32::MAX)
+}
+
 /// A connection with an exchange, or the beginning of one.
 #[derive(Debug)]
 pub(super) struct Wire {
@@ -80,9 +145,13 @@ pub(super) struct Wire {
     /// The terms of the exchange, or of the last one.
     pub(super) terms: Terms,
     write_deadline: Deadline,
-    /// Bytes written and read when progress was last noted.
+    /// The deadline of a service; it has a timer of its own only where it is set.
+    pub(super) handler_deadline: Deadline,
+    /// Bytes written when progress was last noted.
     written: u64,
-    pub(super) read: u64,
+    pub(super) body_wait: BodyWait,
+    /// Content of the request that has been received.
+    pub(super) content: u64,
     pub(super) awaits: Continue,
     /// Why this is the last exchange, where we know more than the protocol core.
     closing: Option<CloseReason>,
@@ -118,8 +187,10 @@ impl Wire {
             driver: Driver::with_input(stream, proto, input),
             terms,
             write_deadline: Deadline::default(),
+            handler_deadline: Deadline::default(),
             written: 0,
-            read: 0,
+            body_wait: BodyWait::new(0),
+            content: 0,
             awaits: Continue::Unneeded,
             closing: None,
             abandoned: false,
@@ -267,6 +338,7 @@ pub(super) fn reason_of(error: &Error) -> CloseReason {
         ErrorKind::Protocol(_) => CloseReason::ProtocolError,
         ErrorKind::Timeout(_) => CloseReason::Timeout,
         ErrorKind::Io | ErrorKind::Tls => CloseReason::IoError,
+        ErrorKind::TooLarge => CloseReason::NotDrained,
         ErrorKind::Misuse(_) | ErrorKind::Body | ErrorKind::Service => CloseReason::LocalAskedClose,
         _ => CloseReason::Cancelled,
     }

@@ -17,20 +17,40 @@
 //! - `case`: the language of the files; `text`: bytes in it;
 //! - `conf`: from a case to a configuration that many cases share; `gateway`: who runs it;
 //! - `stage`: plays a case; `backend`, `wire`, `message`: what is on the stage;
+//! - `chaos`: everything that can go wrong, at once;
+//! - `load`: many requests at once while backends restart and the gateway reloads or stops;
 //! - `compare`: what was seen against what is recorded; `differences`: that each has its reason.
 
 mod backend;
 mod case;
+mod chaos;
 mod compare;
 mod conf;
 mod differences;
 mod gateway;
+mod inbox;
+mod load;
 mod message;
 mod stage;
 mod text;
 mod wire;
 
+use std::env;
+use std::io::Write as _;
+use std::str::FromStr;
+
 use keepline_testkit::peers;
+
+/// A number from the environment: tests are short unless a command asks for more.
+fn told<T: FromStr>(name: &str, otherwise: T) -> T {
+    let told = env::var(name).ok().and_then(|text| text.parse().ok());
+    told.unwrap_or(otherwise)
+}
+
+/// Past the test harness's capture: a long run is started to see this.
+fn say(what: &str) {
+    let _ = writeln!(std::io::stderr(), "{what}");
+}
 
 macro_rules! cases {
     ($($name:ident)*) => {$(
@@ -60,6 +80,7 @@ cases! {
     client_pipelining
     directives
     shutdown
+    tls
     upgrades
     upstream_abort
     upstream_next

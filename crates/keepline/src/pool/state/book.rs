@@ -10,7 +10,7 @@ use super::{
     CloseReason, Effects, Entry, Expiry, Home, Idle, KeySlot, LearnedLimit, Links, List, Now,
     PerKey, State, WaiterId, Waiting,
 };
-use crate::pool::list::Linked;
+use crate::list::Linked;
 use crate::pool::wheel::BY_EXPIRY;
 
 /// List of the idle connections, or of the waiters, of one key; of the keys: the starved ones.

@@ -27,10 +27,10 @@ use tokio::time::Instant;
 
 use self::book::{BY_AGE, BY_HOME, BY_KEY};
 use super::learned::LearnedLimit;
-use super::list::{Links, List};
 use super::policy::{Expiry, KeyLimits, Limits, Now};
 use super::stats::Stats;
 use super::wheel::{Wheel, WheelSlot};
+use crate::list::{Links, List};
 use crate::{CloseReason, OpenReason};
 pub(crate) use supply::Supply;
 

@@ -8,7 +8,7 @@ use std::hash::Hash;
 use std::time::Duration;
 
 use super::{Demand, Effects, Entry, KeySlot, State, WaiterId, Waiting};
-use crate::pool::list::Links;
+use crate::list::Links;
 use crate::pool::policy::OnMiss;
 use crate::{CloseReason, OpenReason};
 

@@ -2,10 +2,12 @@
 
 mod bodies;
 mod cancel;
+mod dialing;
 mod drop_and_drain;
 mod early_answer;
 mod errors;
 mod events;
+mod follow_dns;
 mod idle;
 mod interim;
 mod life;
@@ -18,7 +20,7 @@ mod retry;
 mod reuse;
 mod runtimes;
 mod shutdown;
-mod support;
+pub(crate) mod support;
 mod target;
 mod tls;
 mod tls_identity;

@@ -110,8 +110,8 @@ async fn an_old_connection_is_closed_with_its_next_answer() {
     let server = builder().max_age(Some(age), age / 10).build().unwrap();
     let (mut client, ended) = client_of(&server, service_fn(routes));
     for _ in 0..2 {
-        tokio::time::advance(age * 4 / 10).await;
         assert_persists(&mut client).await;
+        tokio::time::advance(age * 4 / 10).await;
     }
     tokio::time::advance(age / 5).await;
     let last = ask(&mut client, "GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;

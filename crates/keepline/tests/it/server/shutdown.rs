@@ -194,3 +194,54 @@ async fn a_stuck_handler_does_not_outlive_the_limit() {
         .unwrap();
     assert_eq!(server.stats().closed.of(CloseReason::Shutdown), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_connection_is_held_for_the_time_that_was_set() {
+    let seconds = Duration::from_secs;
+    let server = builder().min_idle(seconds(5)).build().unwrap();
+    let (mut asks, ended) = client_of(&server, service_fn(routes));
+    let (mut silent, silent_ended) = client_of(&server, service_fn(routes));
+    assert_persists(&mut asks).await;
+    assert_persists(&mut silent).await;
+    let start = Instant::now();
+    tokio::time::sleep(seconds(2)).await;
+    server.handle().shutdown();
+    tokio::time::sleep(seconds(1)).await;
+    // It was on its way when the server was told to stop.
+    let answer = ask(&mut asks, GET).await;
+    assert_eq!((&*answer.content, answer.says_close()), ("/x", true));
+    drop(asks);
+    assert_eq!(ended.await.unwrap(), CloseReason::Shutdown);
+    assert_eq!(rest(&mut silent).await, "");
+    assert_eq!(start.elapsed(), seconds(5));
+    assert_eq!(silent_ended.await.unwrap(), CloseReason::Shutdown);
+}
+
+#[tokio::test(start_paused = true)]
+async fn idle_closes_are_spread_over_time_where_that_is_set() {
+    let spread = Duration::from_secs(20);
+    let server = builder().shutdown_spread(spread).build().unwrap();
+    let mut closing = Vec::new();
+    for _ in 0..50 {
+        let (mut client, _ended) = client_of(&server, service_fn(routes));
+        assert_persists(&mut client).await;
+        closing.push(client);
+    }
+    let start = Instant::now();
+    server.handle().shutdown();
+    let mut times = tokio::task::JoinSet::new();
+    for mut client in closing {
+        times.spawn(async move {
+            assert_eq!(rest(&mut client).await, "");
+            start.elapsed()
+        });
+    }
+    let times = times.join_all().await;
+    assert!(
+        times
+            .iter()
+            .all(|&time| time <= spread + Duration::from_millis(2))
+    );
+    let early = times.iter().filter(|&&time| time < spread / 2).count();
+    assert!((5..=45).contains(&early), "{early} of 50 in the first half");
+}

@@ -14,7 +14,7 @@ const NIL: usize = usize::MAX;
 
 /// The neighbours of an entry in one list.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Links {
+pub(crate) struct Links {
     prev: usize,
     next: usize,
 }
@@ -29,13 +29,13 @@ impl Default for Links {
 }
 
 /// An entry of a slab that can be in list number `L`.
-pub(super) trait Linked<const L: usize> {
+pub(crate) trait Linked<const L: usize> {
     fn links(&mut self) -> &mut Links;
 }
 
 /// A list of entries, oldest at the front.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct List<const L: usize> {
+pub(crate) struct List<const L: usize> {
     front: usize,
     back: usize,
     len: usize,
@@ -52,38 +52,38 @@ impl<const L: usize> Default for List<L> {
 }
 
 impl<const L: usize> List<L> {
-    pub(super) const fn len(&self) -> usize {
+    pub(crate) const fn len(&self) -> usize {
         self.len
     }
 
-    pub(super) const fn is_empty(&self) -> bool {
+    pub(crate) const fn is_empty(&self) -> bool {
         self.len == 0
     }
 
     /// The oldest.
-    pub(super) fn front(&self) -> Option<usize> {
+    pub(crate) fn front(&self) -> Option<usize> {
         (self.front != NIL).then_some(self.front)
     }
 
     /// The newest.
-    pub(super) fn back(&self) -> Option<usize> {
+    pub(crate) fn back(&self) -> Option<usize> {
         (self.back != NIL).then_some(self.back)
     }
 
     /// The next newer one.
-    pub(super) fn after<T: Linked<L>>(slab: &mut Slab<T>, entry: usize) -> Option<usize> {
+    pub(crate) fn after<T: Linked<L>>(slab: &mut Slab<T>, entry: usize) -> Option<usize> {
         let next = slab[entry].links().next;
         (next != NIL).then_some(next)
     }
 
     /// Adds an entry as the newest.
-    pub(super) fn push_back<T: Linked<L>>(&mut self, slab: &mut Slab<T>, entry: usize) {
+    pub(crate) fn push_back<T: Linked<L>>(&mut self, slab: &mut Slab<T>, entry: usize) {
         self.push_before(slab, entry, |_| false);
     }
 
     /// Adds an entry before the newest ones for which `is_newer` holds: O(1) where it holds for
     /// none.
-    pub(super) fn push_before<T: Linked<L>>(
+    pub(crate) fn push_before<T: Linked<L>>(
         &mut self,
         slab: &mut Slab<T>,
         entry: usize,
@@ -107,7 +107,7 @@ impl<const L: usize> List<L> {
     }
 
     /// Takes an entry out, wherever it stands.
-    pub(super) fn remove<T: Linked<L>>(&mut self, slab: &mut Slab<T>, entry: usize) {
+    pub(crate) fn remove<T: Linked<L>>(&mut self, slab: &mut Slab<T>, entry: usize) {
         let Links { prev, next } = std::mem::take(slab[entry].links());
         match prev {
             NIL => self.front = next,
@@ -203,7 +203,7 @@ mod tests {
         assert_eq!(numbers.list.front(), numbers.list.back());
         numbers.list.remove(&mut numbers.slab, places[0]);
         assert_eq!((numbers.list.front(), numbers.list.back()), (None, None));
-        assert_eq!(numbers.values(), []);
+        assert!(numbers.values().is_empty());
     }
 
     #[test]

@@ -1,0 +1,122 @@
+//! What can be known of a scope before a request comes: how requests are passed on from it.
+
+use keepline::client::Target;
+
+use crate::config::{
+    Address, Content, Piece, ProxyPass, ProxyTarget, Scheme, Scope, Template, UpstreamId, Variable,
+};
+use crate::upstream::Group;
+
+/// How requests are passed on from one scope.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    /// The fields that are set, in order; Host first if the configuration does not set it.
+    pub(crate) sets: Vec<SetField>,
+    /// The names that clients' fields may not have: those that are set, in lower case.
+    overridden: Vec<Box<[u8]>>,
+    /// The targets of the upstream's servers, in its order, where they are known beforehand.
+    pub(crate) targets: Vec<Target>,
+}
+
+/// A field of `proxy_set_header`, or one that nginx sets itself.
+#[derive(Debug)]
+pub(crate) struct SetField {
+    pub(crate) name: Box<[u8]>,
+    pub(crate) value: Template,
+}
+
+/// Fields of clients that are never passed on by themselves. (Connection, TE, Keep-Alive, Upgrade and
+/// the framing fields are left out by RFC 9110 §7.6.1.)
+const NEVER_PASSED: [&[u8]; 2] = [b"host", b"expect"];
+
+impl Plan {
+    pub(crate) fn new(
+        scope: &Scope,
+        groups: &[std::sync::Arc<Group>],
+    ) -> Result<Self, keepline::Error> {
+        let settings = &scope.proxy;
+        let mut sets: Vec<SetField> = settings
+            .set_headers
+            .iter()
+            .filter(|(_, value)| !value.is_empty())
+            .map(|(name, value)| SetField {
+                name: name.as_bytes().into(),
+                value: value.clone(),
+            })
+            .collect();
+        if !sets
+            .iter()
+            .any(|set| set.name.eq_ignore_ascii_case(b"host"))
+        {
+            let value = Template::from_pieces([Piece::Variable(Variable::ProxyHost)]);
+            let name = b"Host".as_slice().into();
+            sets.insert(0, SetField { name, value });
+        }
+        let set_names = settings.set_headers.iter();
+        let mut overridden: Vec<Box<[u8]>> = set_names
+            .map(|(name, _)| name.to_ascii_lowercase().into_bytes().into())
+            .collect();
+        overridden.extend(NEVER_PASSED.map(Box::from));
+        Ok(Self {
+            sets,
+            overridden,
+            targets: targets(scope, groups)?,
+        })
+    }
+
+    /// A client's field of this name is not passed on.
+    pub(crate) fn is_overridden(&self, name: &[u8]) -> bool {
+        self.overridden
+            .iter()
+            .any(|overridden| overridden.eq_ignore_ascii_case(name))
+    }
+}
+
+/// The targets of a scope that passes on to a known upstream.
+fn targets(
+    scope: &Scope,
+    groups: &[std::sync::Arc<Group>],
+) -> Result<Vec<Target>, keepline::Error> {
+    let Content::Proxy(ProxyPass {
+        target: ProxyTarget::Fixed {
+            scheme, upstream, ..
+        },
+    }) = &scope.content
+    else {
+        return Ok(Vec::new());
+    };
+    let Some(group) = group(groups, *upstream) else {
+        return Ok(Vec::new());
+    };
+    let addresses = group.addresses().iter();
+    addresses
+        .map(|address| target(scope, *scheme, address, group))
+        .collect()
+}
+
+fn group(groups: &[std::sync::Arc<Group>], id: UpstreamId) -> Option<&Group> {
+    groups.get(id.0).map(|group| &**group)
+}
+
+/// What a connection to one server for one scope depends on.
+pub(crate) fn target(
+    scope: &Scope,
+    scheme: Scheme,
+    address: &Address,
+    group: &Group,
+) -> Result<Target, keepline::Error> {
+    // Connections are interchangeable by address, scheme and TLS identity; the name is not one.
+    let uri = match scheme {
+        Scheme::Http => http::Uri::from_static("http://upstream"),
+        Scheme::Https => http::Uri::from_static("https://upstream"),
+    };
+    let builder = match address {
+        Address::Inet(address) => Target::builder(&uri).address(*address),
+        Address::Unix(path) => Target::builder(&uri).unix(path),
+    };
+    let keepalive = group.upstream.keepalive.as_ref();
+    let is_local = keepalive.is_some_and(|keepalive| keepalive.is_local);
+    // 0 is the tag of those that anybody may use.
+    let tag = if is_local { scope.id.0 + 1 } else { 0 };
+    builder.tag(tag).build()
+}

