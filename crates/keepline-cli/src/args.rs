@@ -17,6 +17,7 @@ pub(crate) struct Cli {
     reason = "there is one, on the stack of main"
 )]
 pub(crate) enum Command {
+    Chain(crate::chain::Args),
     Demo(crate::demo::Args),
     Faults(crate::faults::Args),
     Get(crate::get::Args),
@@ -31,6 +32,7 @@ Examples:
   keepline get http://127.0.0.1:8080/           one request: the body, like curl
   keepline get -n 101 http://127.0.0.1:8080/    which connection did each run on, and why?
   keepline probe http://127.0.0.1:8080/         for how long does that server keep an idle connection?
+  keepline chain alb node                       which server closes before its client expects it?
   keepline faults --script idle-fin             a server that fails as servers fail, to try a client on
 
 Exit status: 0 if all was well, 1 if a request failed, 2 for wrong usage.
@@ -65,6 +67,9 @@ mod tests {
             .get_subcommands()
             .map(|command| command.get_name().to_owned())
             .collect();
-        assert_eq!(offered, ["demo", "faults", "get", "probe", "serve"]);
+        assert_eq!(
+            offered,
+            ["chain", "demo", "faults", "get", "probe", "serve"]
+        );
     }
 }
