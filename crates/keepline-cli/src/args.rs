@@ -17,6 +17,7 @@ pub(crate) struct Cli {
     reason = "there is one, on the stack of main"
 )]
 pub(crate) enum Command {
+    Chain(crate::chain::Args),
     Demo(crate::demo::Args),
     Faults(crate::faults::Args),
     Get(crate::get::Args),
@@ -32,6 +33,7 @@ Examples:
   keepline get http://127.0.0.1:8080/           one request: the body, like curl
   keepline get -n 101 http://127.0.0.1:8080/    which connection did each run on, and why?
   keepline probe http://127.0.0.1:8080/         for how long does that server keep an idle connection?
+  keepline chain alb node                       which server closes before its client expects it?
   keepline proxy -t                             is /etc/nginx/nginx.conf in order, for a gateway that runs it?
   keepline faults --script idle-fin             a server that fails as servers fail, to try a client on
 
@@ -69,7 +71,7 @@ mod tests {
             .collect();
         assert_eq!(
             offered,
-            ["demo", "faults", "get", "probe", "proxy", "serve"]
+            ["chain", "demo", "faults", "get", "probe", "proxy", "serve"]
         );
     }
 }

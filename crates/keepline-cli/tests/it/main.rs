@@ -9,9 +9,11 @@
 //! - `demo`: what it counts;
 //! - `faults`: a server that misbehaves;
 //! - `probe`: is what it measures true?
+//! - `chain`: does its advice make 502s go away?
 //! - `nginx`: the gateway beside nginx.
 
 mod binary;
+mod chain;
 mod demo;
 mod failures;
 mod faults;

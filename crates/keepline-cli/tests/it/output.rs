@@ -197,6 +197,7 @@ async fn help_has_examples_and_wrong_usage_is_status_2() {
         &["demo", "--help"],
         &["faults", "--help"],
         &["probe", "--help"],
+        &["chain", "--help"],
     ] {
         let ran = run(args).await;
         assert_eq!(ran.code(), 0);
