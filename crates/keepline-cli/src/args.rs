@@ -23,6 +23,7 @@ pub(crate) enum Command {
     Get(crate::get::Args),
     Probe(crate::probe::Args),
     Serve(crate::serve::Args),
+    Watch(crate::watch::Args),
 }
 
 const EXAMPLES: &str = "\
@@ -33,6 +34,7 @@ Examples:
   keepline get -n 101 http://127.0.0.1:8080/    which connection did each run on, and why?
   keepline probe http://127.0.0.1:8080/         for how long does that server keep an idle connection?
   keepline chain alb node                       which server closes before its client expects it?
+  keepline watch --port 8080                    who opens and closes connections, second by second
   keepline faults --script idle-fin             a server that fails as servers fail, to try a client on
 
 Exit status: 0 if all was well, 1 if a request failed, 2 for wrong usage.
@@ -69,7 +71,7 @@ mod tests {
             .collect();
         assert_eq!(
             offered,
-            ["chain", "demo", "faults", "get", "probe", "serve"]
+            ["chain", "demo", "faults", "get", "probe", "serve", "watch"]
         );
     }
 }

@@ -24,6 +24,7 @@ mod summary;
 mod table;
 mod trouble;
 mod values;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
         Command::Faults(args) => faults::run(&args, &mut screen),
         Command::Get(args) => get::run(&args, &mut screen),
         Command::Probe(args) => probe::run(&args, &mut screen),
+        Command::Watch(args) => watch::run(&args, &mut screen),
         Command::Serve(args) => serve::run(&args, &mut screen),
     };
     screen.finish();
