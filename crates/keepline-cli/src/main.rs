@@ -25,6 +25,7 @@ mod summary;
 mod table;
 mod trouble;
 mod values;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -53,7 +54,11 @@ fn main() -> ExitCode {
         Command::Faults(args) => faults::run(&args, &mut screen),
         Command::Get(args) => get::run(&args, &mut screen),
         Command::Probe(args) => probe::run(&args, &mut screen),
+<<<<<<< HEAD
         Command::Proxy(args) => Ok(proxy::run_as_keepline(&args)),
+=======
+        Command::Watch(args) => watch::run(&args, &mut screen),
+>>>>>>> main
         Command::Serve(args) => serve::run(&args, &mut screen),
     };
     screen.finish();

@@ -10,6 +10,7 @@
 //! - `faults`: a server that misbehaves;
 //! - `probe`: is what it measures true?
 //! - `chain`: does its advice make 502s go away?
+//! - `watch`: beside `ss`.
 //! - `nginx`: the gateway beside nginx.
 
 mod binary;
@@ -26,7 +27,9 @@ mod probe;
 mod redirects;
 mod reuse;
 mod serve;
+mod watch;
 
 // A binary has no API for tests; this file stands alone.
-#[path = "../../src/kernel.rs"]
+#[expect(dead_code, reason = "the tests need less of it than the binary")]
+#[path = "../../src/kernel/mod.rs"]
 mod kernel;

@@ -198,6 +198,7 @@ async fn help_has_examples_and_wrong_usage_is_status_2() {
         &["faults", "--help"],
         &["probe", "--help"],
         &["chain", "--help"],
+        &["watch", "--help"],
     ] {
         let ran = run(args).await;
         assert_eq!(ran.code(), 0);
