@@ -35,11 +35,8 @@ Examples:
   keepline get -n 101 http://127.0.0.1:8080/    which connection did each run on, and why?
   keepline probe http://127.0.0.1:8080/         for how long does that server keep an idle connection?
   keepline chain alb node                       which server closes before its client expects it?
-<<<<<<< HEAD
   keepline proxy -t                             is /etc/nginx/nginx.conf in order, for a gateway that runs it?
-=======
   keepline watch --port 8080                    who opens and closes connections, second by second
->>>>>>> main
   keepline faults --script idle-fin             a server that fails as servers fail, to try a client on
 
 Exit status: 0 if all was well, 1 if a request failed, 2 for wrong usage.
@@ -76,11 +73,9 @@ mod tests {
             .collect();
         assert_eq!(
             offered,
-<<<<<<< HEAD
-            ["chain", "demo", "faults", "get", "probe", "proxy", "serve"]
-=======
-            ["chain", "demo", "faults", "get", "probe", "serve", "watch"]
->>>>>>> main
+            [
+                "chain", "demo", "faults", "get", "probe", "proxy", "serve", "watch"
+            ]
         );
     }
 }

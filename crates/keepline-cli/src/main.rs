@@ -54,11 +54,8 @@ fn main() -> ExitCode {
         Command::Faults(args) => faults::run(&args, &mut screen),
         Command::Get(args) => get::run(&args, &mut screen),
         Command::Probe(args) => probe::run(&args, &mut screen),
-<<<<<<< HEAD
         Command::Proxy(args) => Ok(proxy::run_as_keepline(&args)),
-=======
         Command::Watch(args) => watch::run(&args, &mut screen),
->>>>>>> main
         Command::Serve(args) => serve::run(&args, &mut screen),
     };
     screen.finish();
