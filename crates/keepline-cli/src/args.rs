@@ -54,7 +54,7 @@ mod tests {
 
     #[test]
     fn flags_of_what_is_not_there_yet_are_refused() {
-        for flag in ["--http2", "--pipeline=4", "-L", "-x=http://p"] {
+        for flag in ["--http2", "-x=http://p"] {
             let parsed = Cli::try_parse_from(["keepline", "get", flag, "http://localhost/"]);
             let error = parsed.expect_err(flag);
             assert_eq!(
