@@ -63,11 +63,11 @@ fn run(args: &Args, console: Console) -> Verdict {
         Action::Signal(signal) => process::send(&options, console, signal),
         // nginx says both on standard error.
         Action::Version => {
-            console.write(process::version());
+            Console::write(process::version());
             Ok(())
         }
         Action::Modules => {
-            console.write(process::version_and_modules());
+            Console::write(process::version_and_modules());
             Ok(())
         }
     };

@@ -133,14 +133,6 @@ impl Gateway {
         self.process.for_each_server(Handle::abort);
     }
 
-    /// Opens the access logs anew, because somebody has moved them away.
-    ///
-    /// # Errors
-    /// One cannot be opened; it stays as it is.
-    pub fn reopen_logs(&self) -> io::Result<()> {
-        Ok(())
-    }
-
     /// What stops it at once while somebody waits in [`join`](Self::join).
     #[must_use]
     pub fn stopper(&self) -> Stopper {

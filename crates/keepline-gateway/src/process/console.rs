@@ -22,7 +22,7 @@ impl Console {
 
     /// A line without a level.
     pub fn say(self, message: impl Display) {
-        self.write(format_args!("{}: {message}\n", self.program));
+        Self::write(format_args!("{}: {message}\n", self.program));
     }
 
     /// A message of some gravity.
@@ -51,7 +51,7 @@ impl Console {
     }
 
     /// Text as it is.
-    pub fn write(self, text: impl Display) {
+    pub fn write(text: impl Display) {
         // Who has closed standard error does not want to know.
         let _ = write!(io::stderr().lock(), "{text}");
     }

@@ -254,8 +254,7 @@ impl Running<'_> {
             Level::Notice,
             "signal 10 (SIGUSR1) received, reopening logs",
         );
-        let outcomes = [self.logs.reopen(), self.gateway.reopen_logs()];
-        for error in outcomes.into_iter().filter_map(Result::err) {
+        if let Err(error) = self.logs.reopen() {
             self.log(Level::Emerg, error);
         }
     }
