@@ -1,5 +1,6 @@
 //! The binary, run as people and scripts run it.
 //!
+//! - `bench`: loads, counted by the kernel and the server too;
 //! - `reuse`: the two classic programs against our own server;
 //! - `peers`: the same against other people's servers, and other people's clients against ours;
 //! - `failures`: bad input of every kind, and what is said about it;
@@ -13,6 +14,7 @@
 //! - `watch`: beside `ss`.
 //! - `nginx`: the gateway beside nginx.
 
+mod bench;
 mod binary;
 mod chain;
 mod demo;
