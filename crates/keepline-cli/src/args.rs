@@ -19,6 +19,7 @@ pub(crate) enum Command {
     Faults(crate::faults::Args),
     Get(crate::get::Args),
     Probe(crate::probe::Args),
+    Proxy(crate::proxy::Args),
     Serve(crate::serve::Args),
     Watch(crate::watch::Args),
 }
@@ -31,6 +32,7 @@ Examples:
   keepline get -n 101 http://127.0.0.1:8080/    which connection did each run on, and why?
   keepline probe http://127.0.0.1:8080/         for how long does that server keep an idle connection?
   keepline chain alb node                       which server closes before its client expects it?
+  keepline proxy -t                             is /etc/nginx/nginx.conf in order, for a gateway that runs it?
   keepline watch --port 8080                    who opens and closes connections, second by second
   keepline bench -r 1000 http://127.0.0.1:8080/ how fast is it, and for how many of its users?
   keepline faults --script idle-fin             a server that fails as servers fail, to try a client on
@@ -70,7 +72,7 @@ mod tests {
         assert_eq!(
             offered,
             [
-                "bench", "chain", "demo", "faults", "get", "probe", "serve", "watch"
+                "bench", "chain", "demo", "faults", "get", "probe", "proxy", "serve", "watch"
             ]
         );
     }

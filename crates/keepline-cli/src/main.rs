@@ -18,6 +18,7 @@ mod latency;
 mod load;
 mod output;
 mod probe;
+mod proxy;
 mod runtime;
 mod serve;
 mod signals;
@@ -36,6 +37,10 @@ use crate::failure::{Stop, WRONG_USAGE};
 use crate::output::Screen;
 
 fn main() -> ExitCode {
+    if proxy::is_nginx(std::env::args_os().next().as_deref()) {
+        let _ = keepline::net::raise_open_files_limit();
+        return proxy::run_as_nginx(std::env::args_os());
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return wrong_usage(&error),
@@ -51,6 +56,7 @@ fn main() -> ExitCode {
         Command::Faults(args) => faults::run(&args, &mut screen),
         Command::Get(args) => get::run(&args, &mut screen),
         Command::Probe(args) => probe::run(&args, &mut screen),
+        Command::Proxy(args) => Ok(proxy::run_as_keepline(&args)),
         Command::Watch(args) => watch::run(&args, &mut screen),
         Command::Serve(args) => serve::run(&args, &mut screen),
     };

@@ -12,6 +12,7 @@
 //! - `probe`: is what it measures true?
 //! - `chain`: does its advice make 502s go away?
 //! - `watch`: beside `ss`.
+//! - `proxy`: the gateway as a process;
 //! - `nginx`: the gateway beside nginx.
 
 mod bench;
@@ -25,6 +26,7 @@ mod nginx;
 mod output;
 mod peers;
 mod probe;
+mod proxy;
 
 mod redirects;
 mod reuse;

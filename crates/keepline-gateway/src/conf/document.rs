@@ -1,5 +1,6 @@
 //! A configuration that has been read: its files, what they mean, and what in them has no effect.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::build;
@@ -17,6 +18,7 @@ use crate::config::Config;
 pub struct Document {
     sources: Vec<Arc<Source>>,
     config: Config,
+    temp_paths: Vec<PathBuf>,
     ignored: Vec<Ignored>,
 }
 
@@ -40,11 +42,13 @@ impl Document {
         let mut findings = Findings::default();
         check::check(&tree.root, Context::Main, &mut findings);
         ConfErrors::check(findings.errors)?;
+        let built = build::build(&tree, paths, outside)?;
         let mut ignored = findings.ignored;
-        let config = build::build(&tree, paths, outside, &mut ignored)?;
+        ignored.extend(built.ignored);
         Ok(Self {
             sources: tree.sources,
-            config,
+            config: built.config,
+            temp_paths: built.temp_paths.into_iter().collect(),
             ignored,
         })
     }
@@ -53,6 +57,12 @@ impl Document {
     #[must_use]
     pub const fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// The directories for temporary files.
+    #[must_use]
+    pub fn temp_paths(&self) -> &[PathBuf] {
+        &self.temp_paths
     }
 
     /// What it means, without the files.
