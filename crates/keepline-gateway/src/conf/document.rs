@@ -7,7 +7,7 @@ use super::build;
 use super::check::{self, Findings, Ignored};
 use super::directive::Context;
 use super::error::ConfErrors;
-use super::outside::{Disk, Outside};
+use super::outside::{Disk, Outside, WithText};
 use super::paths::Paths;
 use super::source::Source;
 use super::tree;
@@ -31,6 +31,18 @@ impl Document {
     /// What is wrong with it, all that can be told at once.
     pub fn read(paths: &Paths, directives: &str) -> Result<Self, ConfErrors> {
         Self::read_from(paths, directives, &Disk)
+    }
+
+    /// Reads a text as if it were the file that `paths` names. What it includes is read from the disk.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn of_text(text: &str, paths: &Paths) -> Result<Self, ConfErrors> {
+        let outside = WithText {
+            path: paths.configuration(),
+            text,
+        };
+        Self::read_from(paths, "", &outside)
     }
 
     pub(crate) fn read_from(
