@@ -80,6 +80,7 @@ cases! {
     client_pipelining
     directives
     shutdown
+    tls
     upgrades
     upstream_abort
     upstream_next
