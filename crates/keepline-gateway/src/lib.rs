@@ -20,6 +20,7 @@ pub mod process;
 mod answer;
 mod exchange;
 mod gateway;
+mod log;
 mod request;
 mod route;
 mod upstream;

@@ -13,14 +13,15 @@ mod pass;
 mod phases;
 mod plan;
 mod reply;
+mod report;
 mod rewrite;
 mod scratch;
+mod terms;
 mod upload;
 
 use std::sync::Arc;
 
-use http::StatusCode;
-use keepline::server::{Exchange, Handler};
+use keepline::server::{Exchange, Handler, HangUp};
 use keepline::{Deadline, Error};
 use tokio::time::Instant;
 
@@ -66,10 +67,13 @@ impl Handler for Gate {
         let live = self.shared.live_of(&self.address);
         let Some(endpoint) = live.endpoints.get(&*self.address) else {
             // Unreachable: addresses that were closed keep the configuration that had them.
-            return reply::close(exchange, StatusCode::SERVICE_UNAVAILABLE);
+            exchange.hang_up(HangUp::Fin);
+            return Ok(());
         };
         let (mut serving, answer) = Serving::begin(&live, endpoint, exchange, &mut self.patience);
-        serving.run(answer).await
+        let ended = serving.run(answer).await;
+        serving.log_access();
+        ended
     }
 }
 

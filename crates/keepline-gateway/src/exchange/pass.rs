@@ -83,7 +83,7 @@ impl<'l> Serving<'_, '_, 'l> {
         match &pass.target {
             ProxyTarget::Fixed { upstream, uri, .. } => {
                 let group = live.group(*upstream);
-                match (group, live.plan(self.request.scope)) {
+                match (group, self.request.plan) {
                     (Some(group), Some(plan)) => Ok(Aim {
                         group,
                         plan,

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::endpoint::Endpoint;
+use super::logs::Logs;
 use super::process::{Clients, Process};
 use super::start::StartError;
 use crate::config::{
@@ -29,6 +30,7 @@ pub(crate) struct Live {
     /// The locations of each server, by its place in `http.servers`.
     locations: Vec<Locations>,
     plans: HashMap<ScopeId, Plan>,
+    pub(crate) logs: Logs,
     process: Arc<Process>,
 }
 
@@ -41,6 +43,7 @@ impl Live {
     ) -> Result<Self, StartError> {
         let http = config.http.clone().unwrap_or_default();
         let groups = groups(&http, before)?;
+        let logs = Logs::open(config, before.map(|before| &before.logs))?;
         let by_name = http.upstreams.iter().enumerate();
         let by_name = by_name.map(|(index, upstream)| (upstream.name.clone(), UpstreamId(index)));
         let locations: Vec<_> = http
@@ -51,7 +54,8 @@ impl Live {
         Ok(Self {
             endpoints: Endpoint::all(&http),
             by_name: by_name.collect(),
-            plans: plans(&http, &groups)?,
+            plans: plans(&http, &groups, &logs)?,
+            logs,
             groups,
             locations,
             http,
@@ -116,10 +120,14 @@ fn groups(http: &Http, before: Option<&Live>) -> Result<Vec<Arc<Group>>, StartEr
 }
 
 /// A plan for each scope that passes requests on.
-fn plans(http: &Http, groups: &[Arc<Group>]) -> Result<HashMap<ScopeId, Plan>, StartError> {
+fn plans(
+    http: &Http,
+    groups: &[Arc<Group>],
+    logs: &Logs,
+) -> Result<HashMap<ScopeId, Plan>, StartError> {
     let mut plans = HashMap::new();
     let mut failed = None;
-    let mut add = |scope: &Scope| match Plan::new(scope, groups) {
+    let mut add = |scope: &Scope| match Plan::new(scope, groups, logs) {
         Ok(plan) => {
             plans.insert(scope.id, plan);
         }

@@ -4,6 +4,7 @@
 
 mod endpoint;
 mod live;
+mod logs;
 mod process;
 mod start;
 mod worker;
@@ -21,6 +22,7 @@ use keepline::server::Server;
 
 pub(crate) use endpoint::Endpoint;
 pub(crate) use live::Live;
+pub(crate) use logs::Logs;
 use process::Process;
 pub use start::StartError;
 use worker::{Duty, Worker};
@@ -212,6 +214,7 @@ fn server(live: &Live, endpoint: &Endpoint) -> Result<Server, StartError> {
             ..Limits::default()
         },
         bare_lf: true,
+        tells_keep_alive: true,
         ..Protocol::default()
     };
     let limit = |time: std::time::Duration| Some(time).filter(|time| !time.is_zero());
@@ -221,9 +224,6 @@ fn server(live: &Live, endpoint: &Endpoint) -> Result<Server, StartError> {
         .handshake_timeout(limit(default.header_timeout))
         .body_timeout(limit(client.body_timeout))
         .write_timeout(limit(client.send_timeout))
-        .idle_timeout(limit(client.keepalive.timeout))
-        .max_requests(Some(client.keepalive.requests.max(1)))
-        .max_age(limit(client.keepalive.time), std::time::Duration::ZERO)
         .cancel_on_half_close(true)
         .answer_options_asterisk(false)
         .build()
