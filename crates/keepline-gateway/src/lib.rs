@@ -18,6 +18,7 @@ pub mod config;
 pub mod process;
 
 mod answer;
+mod error_log;
 mod exchange;
 mod gateway;
 mod log;
@@ -25,7 +26,7 @@ mod request;
 mod route;
 mod upstream;
 
-pub use gateway::{Gateway, StartError};
+pub use gateway::{Gateway, StartError, Stopper};
 
 /// The version of nginx whose behaviour is matched.
 pub const NGINX_VERSION: &str = "1.31.5";

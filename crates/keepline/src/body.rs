@@ -114,6 +114,15 @@ impl Body {
         Ok(first.unwrap_or_else(|| whole.freeze()))
     }
 
+    /// The content, if it lies in memory.
+    pub(crate) fn in_memory(&self) -> Option<Bytes> {
+        match &self.0 {
+            Kind::Empty => Some(Bytes::new()),
+            Kind::Full(bytes) => Some(bytes.clone()),
+            Kind::Factory(_) | Kind::Stream(_) => None,
+        }
+    }
+
     /// The whole content as text, at most `limit` bytes of it.
     ///
     /// # Errors

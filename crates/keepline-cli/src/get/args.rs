@@ -103,6 +103,10 @@ pub(crate) struct PoolArgs {
     /// Requests that a connection carries at most [default: no limit]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) max_requests: Option<u64>,
+    /// Requests that may share a connection before they are answered: the C requests in flight
+    /// share ⌈C/DEPTH⌉ connections. For methods that bear repeating, never POST
+    #[arg(long, value_name = "DEPTH", default_value = "1", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) pipeline: u16,
     /// Connect to the Unix socket at PATH, whatever the host of the URL
     #[arg(long, value_name = "PATH")]
     pub(crate) unix: Option<PathBuf>,

@@ -99,6 +99,7 @@ pub(crate) fn transport(args: &Args) -> Result<Transport, Failure> {
         max_conns_per_host,
         max_lifetime,
         max_requests,
+        pipeline,
         no_retry,
         ref unix,
     } = args.pool;
@@ -112,6 +113,7 @@ pub(crate) fn transport(args: &Args) -> Result<Transport, Failure> {
     builder
         .lifetime(max_lifetime, LIFETIME_JITTER)
         .max_requests(max_requests)
+        .pipeline(pipeline.into())
         .idle_timeout(Some(idle_timeout))
         .max_idle(max_idle)
         .max_idle_per_key(max_idle_per_host.unwrap_or(max_idle))

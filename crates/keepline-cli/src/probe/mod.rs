@@ -8,6 +8,7 @@ mod advice;
 mod args;
 mod behaviour;
 mod idle;
+mod only_idle;
 mod report;
 mod requests;
 mod schedule;
@@ -22,7 +23,9 @@ use keepline_proto::keep_alive::KeepAlive;
 use tokio::sync::watch;
 use tokio_rustls::rustls::pki_types::ServerName;
 
+pub(crate) use advice::safe_idle_timeout;
 pub(crate) use args::Args;
+pub(crate) use only_idle::idle_timeouts;
 
 use self::behaviour::{After, Pipelining, TlsFacts, Trigger};
 use self::idle::{Idle, Scale};

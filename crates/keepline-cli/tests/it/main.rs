@@ -9,9 +9,13 @@
 //! - `demo`: what it counts;
 //! - `faults`: a server that misbehaves;
 //! - `probe`: is what it measures true?
+//! - `chain`: does its advice make 502s go away?
+//! - `watch`: beside `ss`.
+//! - `proxy`: the gateway as a process;
 //! - `nginx`: the gateway beside nginx.
 
 mod binary;
+mod chain;
 mod demo;
 mod failures;
 mod faults;
@@ -20,11 +24,14 @@ mod nginx;
 mod output;
 mod peers;
 mod probe;
+mod proxy;
 
 mod redirects;
 mod reuse;
 mod serve;
+mod watch;
 
 // A binary has no API for tests; this file stands alone.
-#[path = "../../src/kernel.rs"]
+#[expect(dead_code, reason = "the tests need less of it than the binary")]
+#[path = "../../src/kernel/mod.rs"]
 mod kernel;

@@ -1,6 +1,5 @@
 //! A typed request, from the attempt to send it to the head of its response.
 
-use std::borrow::Cow;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -8,7 +7,7 @@ use std::task::{Context, Poll};
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use http_body::Body as _;
-use keepline_proto::{BodyLength, Field, RequestLine, ResponseHead};
+use keepline_proto::ResponseHead;
 
 use super::Shared;
 use super::acquire::{acquire, acquire_new};
@@ -17,6 +16,7 @@ use super::exchange::{Exchange, Head};
 use super::interim::OnInterim;
 use super::key::Key;
 use super::meter::{self, RequestMeter};
+use super::pipeline;
 use super::response::ResponseBody;
 use super::retry::{self, Decision, Failure, MOST_ATTEMPTS};
 use super::target::Target;
@@ -41,21 +41,45 @@ pub(super) async fn send(
         }
         None => Key::of(&parts.uri)?,
     };
-    let meter = RequestMeter::begin(&key, &parts.method);
-    let outcome = send_to(shared, &key, &parts, body).await;
+    let method = parts.method.clone();
+    let meter = RequestMeter::begin(&key, &method);
+    let outcome = send_to(shared, &key, parts, body).await;
     meter.end(&outcome);
     outcome
 }
 
-/// Sends the request on connections for `key`, until one attempt is not to be repeated.
+/// Sends the request through the pipeline of `key`, where there is one and it may be, or on its own.
 async fn send_to(
+    shared: &Arc<Shared>,
+    key: &Key,
+    mut parts: Parts,
+    mut body: Body,
+) -> Result<Response<Body>, Error> {
+    let mut attempts = 0;
+    if let Some(depth) = shared.pipelines.depth(key)
+        && let Some(content) = pipeline::pipelinable(&parts, &body)
+    {
+        match pipeline::send(shared, key, depth, (parts, content)).await {
+            pipeline::Sent::Done(response) => return response,
+            pipeline::Sent::Alone(again) => {
+                (parts, body) = (again.parts, again.body);
+                attempts = again.retries.min(MOST_ATTEMPTS - 2);
+            }
+        }
+    }
+    attempt_often(shared, key, &parts, body, attempts).await
+}
+
+/// Sends the request on connections for `key`, after so many attempts, until one is not to be
+/// repeated.
+async fn attempt_often(
     shared: &Arc<Shared>,
     key: &Key,
     parts: &Parts,
     mut body: Body,
+    mut attempts: u32,
 ) -> Result<Response<Body>, Error> {
     let is_idempotent = retry::is_idempotent(&parts.method, &parts.headers);
-    let mut attempts = 0;
     let mut wants_new = false;
     loop {
         attempts += 1;
@@ -116,7 +140,7 @@ async fn attempt(
     body: Body,
 ) -> Result<Response<Body>, Failed> {
     let body = body.made();
-    if let Err(error) = send_head(&mut exchange, parts, body.length()) {
+    if let Err(error) = exchange.send_typed_head(parts, body.length()) {
         exchange.give_back();
         return Err(Failed {
             error,
@@ -263,30 +287,6 @@ fn whole_body(exchange: &mut Exchange) -> Option<Body> {
     }
 }
 
-fn send_head(exchange: &mut Exchange, parts: &Parts, length: BodyLength) -> Result<(), Error> {
-    // Without one there is a Target; where its socket leads is another matter.
-    let authority = match (parts.uri.authority(), parts.extensions.get::<Target>()) {
-        (Some(authority), _) => Cow::Borrowed(authority.as_str()),
-        (None, Some(target)) => Cow::Owned(target.origin().authority()),
-        (None, None) => Cow::Borrowed(""),
-    };
-    let target = match parts.uri.path_and_query() {
-        // RFC 9112 §3.2.3: the far end of the tunnel, and nothing else.
-        _ if parts.method == Method::CONNECT => &authority,
-        None => "/",
-        Some(target) if target.as_str().is_empty() => "/",
-        Some(target) => target.as_str(),
-    };
-    let line = RequestLine {
-        method: &parts.method,
-        target: target.as_bytes(),
-    };
-    let host = Field::new(b"host", authority.as_bytes())?;
-    let own_host = (!parts.headers.contains_key(header::HOST)).then_some(host);
-    let fields = own_host.into_iter().chain(fields(&parts.headers));
-    exchange.send_head(line, fields, length)
-}
-
 fn expects_continue(headers: &HeaderMap) -> bool {
     headers.get(header::EXPECT).is_some_and(|value| {
         value
@@ -294,10 +294,6 @@ fn expects_continue(headers: &HeaderMap) -> bool {
             .trim_ascii()
             .eq_ignore_ascii_case(b"100-continue")
     })
-}
-
-fn fields(headers: &HeaderMap) -> impl Iterator<Item = Field<'_>> {
-    headers.iter().map(Field::from)
 }
 
 fn invalid(message: &'static str) -> Error {

@@ -19,6 +19,7 @@ use super::connector::Connector;
 use super::key::Origin;
 use super::key_settings::{KeySettings, check_limits};
 use super::life::LifeSettings;
+use super::pipeline::Depths;
 use super::reuse::DrainLimits;
 use super::target::Target;
 use crate::error::{Error, ErrorKind};
@@ -140,6 +141,12 @@ impl TransportBuilder {
     /// See [`KeySettings::max_dials`].
     pub fn max_dials_per_key(mut self, dials: usize) -> Self {
         self.for_all = self.for_all.max_dials(dials);
+        self
+    }
+
+    /// See [`KeySettings::pipeline`].
+    pub fn pipeline(mut self, depth: usize) -> Self {
+        self.for_all = self.for_all.pipeline(depth);
         self
     }
 
@@ -331,15 +338,26 @@ impl TransportBuilder {
         };
         check_limits(&limits, &per_key)?;
         let mut overrides = HashMap::new();
+        let is_pipeline = |depth: &usize| *depth > 1;
+        let mut depths = Depths {
+            for_all: self.for_all.depth()?.filter(is_pipeline),
+            overrides: HashMap::new(),
+        };
         for (target, settings) in self.overrides {
             let of_key = settings.limits(&per_key);
             check_limits(&limits, &of_key)?;
-            overrides.insert(target.into_key(), of_key);
+            let key = target.into_key();
+            if let Some(depth) = settings.depth()? {
+                let depth = Some(depth).filter(is_pipeline);
+                depths.overrides.insert(key.clone(), depth);
+            }
+            overrides.insert(key, of_key);
         }
         Ok(Transport::from_parts(
             limits,
             overrides,
             self.settings,
+            depths,
             #[cfg(feature = "tls")]
             self.tls,
         ))
@@ -437,6 +455,7 @@ mod tests {
                 builder().lifetime(Duration::from_secs(1), -0.1),
             ),
             ("no requests", builder().max_requests(0)),
+            ("a pipeline for none", builder().pipeline(0)),
             ("no time to follow", builder().follow_dns(Duration::ZERO)),
             (
                 "no time to acknowledge",

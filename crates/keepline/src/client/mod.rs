@@ -11,6 +11,7 @@
 //! - `lease`: a connection of the pool in the hands of one exchange;
 //! - [`Exchange`]: the raw layer, heads with spans and content as bytes;
 //! - `attempt`, `upload`, `response`: the typed layer on it;
+//! - `pipeline`: requests that share a connection before they are answered, where asked for;
 //! - `reuse`, `retry`: the decisions, as pure functions.
 
 mod acquire;
@@ -21,6 +22,7 @@ mod connector;
 mod dial;
 mod event;
 mod exchange;
+mod head;
 mod interim;
 mod key;
 mod key_settings;
@@ -29,6 +31,7 @@ mod life;
 #[cfg_attr(not(feature = "metrics"), path = "meter_off.rs")]
 mod meter;
 mod names;
+mod pipeline;
 mod response;
 mod retry;
 mod reuse;
@@ -65,6 +68,7 @@ use self::event::Hub;
 use self::key::Key;
 use self::lease::Pooled;
 use self::names::Names;
+use self::pipeline::{Depths, Pipelines};
 use crate::error::{BoxError, Error};
 use crate::pool::{self, Demand, KeyLimits, Limits, Note, Pool, Stats};
 #[cfg(feature = "tls")]
@@ -75,6 +79,7 @@ use crate::{Body, CloseReason};
 pub(crate) struct Shared {
     pub(crate) pool: Pool<Key, Box<Pooled>>,
     pub(crate) settings: Settings,
+    pipelines: Pipelines,
     pub(crate) events: Hub,
     /// `None`: the addresses of names are not followed.
     pub(crate) names: Option<Names>,
@@ -133,6 +138,7 @@ impl Default for Transport {
             Limits::default(),
             HashMap::new(),
             Settings::default(),
+            Depths::default(),
             #[cfg(feature = "tls")]
             None,
         )
@@ -149,11 +155,14 @@ impl Transport {
         limits: Limits,
         overrides: HashMap<Key, KeyLimits>,
         settings: Settings,
+        depths: Depths,
         #[cfg(feature = "tls")] tls: Option<ClientTls>,
     ) -> Self {
+        let remembered = limits.remembered_keys;
         Self {
             shared: Arc::new_cyclic(|shared| Shared {
                 pool: Pool::new(limits, overrides, PoolOwner(Weak::clone(shared))),
+                pipelines: Pipelines::new(depths, remembered),
                 events: Hub::default(),
                 names: settings.follow_dns.map(Names::new),
                 settings,

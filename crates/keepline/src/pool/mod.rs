@@ -247,6 +247,17 @@ where
         self.0.lock().drain_ended(slot);
     }
 
+    /// So many requests are sent on a connection that another one has acquired, `pipelined` of them
+    /// before an earlier one was answered.
+    pub(crate) fn joined(&self, requests: u64, pipelined: u64) {
+        self.0.lock().joined(requests, pipelined);
+    }
+
+    /// Nothing is kept any more, and no request is to be sent.
+    pub(crate) fn is_shut_down(&self) -> bool {
+        self.0.lock().is_shut_down()
+    }
+
     /// A request is sent again.
     pub(crate) fn note_retry(&self) {
         self.0.lock().retried();

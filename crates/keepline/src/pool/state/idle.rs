@@ -184,6 +184,13 @@ impl<K: Eq + Hash + Clone, C: Entry, W> State<K, C, W> {
         self.keys[slot.0].learned.closed_after(idle_for, now);
     }
 
+    /// Requests share a connection that is busy with an earlier one.
+    pub(crate) const fn joined(&mut self, requests: u64, pipelined: u64) {
+        self.counts.acquired += requests;
+        self.counts.reused += requests;
+        self.counts.pipelined += pipelined;
+    }
+
     /// A request is sent again.
     pub(crate) fn retried(&mut self) {
         self.counts.retries += 1;

@@ -14,6 +14,7 @@ mod life;
 mod limits;
 mod logs;
 mod metrics;
+mod pipelining;
 mod race;
 mod raw_exchange;
 mod retry;
