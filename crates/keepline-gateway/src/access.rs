@@ -133,7 +133,10 @@ mod tests {
         }
         assert!(!is_allowed(&rules, None));
         assert!(is_allowed(&rules[..3], None));
-        assert!(is_allowed(&[rule("0.0.0.0/0", true), all], Some([1, 2, 3, 4].into())));
+        assert!(is_allowed(
+            &[rule("0.0.0.0/0", true), all],
+            Some([1, 2, 3, 4].into())
+        ));
     }
 
     #[test]

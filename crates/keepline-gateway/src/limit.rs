@@ -95,7 +95,10 @@ impl Buckets {
         }
         bucket.used = uses;
         let elapsed = now.saturating_duration_since(bucket.last).as_millis();
-        let drained = u64::try_from(elapsed).unwrap_or(u64::MAX).saturating_mul(rate) / 1000;
+        let drained = u64::try_from(elapsed)
+            .unwrap_or(u64::MAX)
+            .saturating_mul(rate)
+            / 1000;
         let excess = (bucket.excess + 1000).saturating_sub(drained);
         if excess > u64::from(limit.burst) * 1000 {
             return Verdict::Reject;
@@ -177,7 +180,10 @@ mod tests {
             let verdicts = [(); 4].map(|()| buckets.ask(b"a", rate, &limit(2, delay), start));
             assert_eq!(verdicts, expected, "{delay:?}");
             // Others are not concerned, and time heals.
-            assert_eq!(buckets.ask(b"b", rate, &limit(0, delay), start), Verdict::Pass);
+            assert_eq!(
+                buckets.ask(b"b", rate, &limit(0, delay), start),
+                Verdict::Pass
+            );
             let later = start + ms(500);
             let refused = buckets.ask(b"a", rate, &limit(2, delay), later);
             assert_ne!(refused, Verdict::Reject);

@@ -31,7 +31,7 @@ pub(super) struct Added<'l> {
 
 impl Added<'_> {
     /// The fields, in nginx's order. Empty values are left out, and so is what cannot be a field.
-    pub(super) fn fields(&self) -> impl Iterator<Item = Field<'_>> {
+    pub(super) fn fields(&self) -> impl Iterator<Item = Field<'_>> + Clone {
         let names = [&b"Expires"[..], b"Cache-Control"].into_iter();
         let added = self.settings.add_headers.iter();
         let added = added.filter(|field| applies(field, self.status));
@@ -169,7 +169,9 @@ fn seconds(text: &str) -> Option<Duration> {
     for byte in text.bytes() {
         let unit = match byte {
             b'0'..=b'9' => {
-                number = number.checked_mul(10)?.checked_add(u64::from(byte - b'0'))?;
+                number = number
+                    .checked_mul(10)?
+                    .checked_add(u64::from(byte - b'0'))?;
                 has_digit = true;
                 continue;
             }
@@ -198,11 +200,31 @@ mod tests {
         let hour = Duration::from_secs(3600);
         for (expires, at, control) in [
             (Expires::Epoch, "Thu, 01 Jan 1970 00:00:01 GMT", "no-cache"),
-            (Expires::After(hour), "Fri, 01 Jan 1971 02:00:00 GMT", "max-age=3600"),
-            (Expires::Before(hour), "Fri, 01 Jan 1971 00:00:00 GMT", "no-cache"),
-            (Expires::AfterModified(hour), "Fri, 01 Jan 1971 01:00:00 GMT", "max-age=0"),
-            (Expires::Daily(hour * 2), "Fri, 01 Jan 1971 02:00:00 GMT", "max-age=3600"),
-            (Expires::Daily(hour), "Sat, 02 Jan 1971 01:00:00 GMT", "max-age=86400"),
+            (
+                Expires::After(hour),
+                "Fri, 01 Jan 1971 02:00:00 GMT",
+                "max-age=3600",
+            ),
+            (
+                Expires::Before(hour),
+                "Fri, 01 Jan 1971 00:00:00 GMT",
+                "no-cache",
+            ),
+            (
+                Expires::AfterModified(hour),
+                "Fri, 01 Jan 1971 01:00:00 GMT",
+                "max-age=0",
+            ),
+            (
+                Expires::Daily(hour * 2),
+                "Fri, 01 Jan 1971 02:00:00 GMT",
+                "max-age=3600",
+            ),
+            (
+                Expires::Daily(hour),
+                "Sat, 02 Jan 1971 01:00:00 GMT",
+                "max-age=86400",
+            ),
             (Expires::Off, "", ""),
         ] {
             let modified = Some(now - hour);

@@ -42,8 +42,11 @@ impl Serving<'_, '_, '_> {
                         format_args!("limiting requests"),
                     );
                     let is_dry = settings.limit_req_dry_run;
-                    self.request.limit_req_status =
-                        Some(if is_dry { "REJECTED_DRY_RUN" } else { "REJECTED" });
+                    self.request.limit_req_status = Some(if is_dry {
+                        "REJECTED_DRY_RUN"
+                    } else {
+                        "REJECTED"
+                    });
                     return Ok((!is_dry).then_some(Answer::Status(settings.limit_req_status)));
                 }
             }

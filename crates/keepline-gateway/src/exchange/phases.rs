@@ -53,6 +53,10 @@ impl<'l> Serving<'_, '_, 'l> {
                     None => self.check_access(),
                 },
                 Step::Content => match self.content().await? {
+                    Some(Answer::Again) => match self.move_on() {
+                        Ok(()) => Step::Server,
+                        Err(answer) => Step::Answer(answer),
+                    },
                     Some(answer) => Step::Answer(answer),
                     None => return Ok(()),
                 },
@@ -177,11 +181,7 @@ impl<'l> Serving<'_, '_, 'l> {
         }
         let rules = &self.request.scope.settings.access;
         if !crate::access::is_allowed(rules, self.view().remote().map(|(ip, _)| ip)) {
-            self.complain(
-                Level::Error,
-                None,
-                format_args!("access forbidden by rule"),
-            );
+            self.complain(Level::Error, None, format_args!("access forbidden by rule"));
             return Step::Answer(Answer::Status(403));
         }
         self.try_files()
@@ -238,7 +238,7 @@ impl<'l> Serving<'_, '_, 'l> {
         self.request.sent.status = status;
         self.request.overriding_status = match page.response {
             ErrorResponse::Keep => Some(status),
-            ErrorResponse::Status(status) => Some(status),
+            ErrorResponse::Status(other) => Some(other),
             ErrorResponse::FromTarget => None,
         };
         let step = match &page.target {
@@ -298,6 +298,10 @@ pub(super) fn error_page(pages: &[ErrorPage], status: u16) -> Option<&ErrorPage>
 
 /// GET includes HEAD.
 fn is_listed(methods: &[Box<str>], method: &str) -> bool {
-    let is_it = |name: &str| methods.iter().any(|listed| listed.eq_ignore_ascii_case(name));
+    let is_it = |name: &str| {
+        methods
+            .iter()
+            .any(|listed| listed.eq_ignore_ascii_case(name))
+    };
     is_it(method) || (method == "HEAD" && is_it("GET"))
 }

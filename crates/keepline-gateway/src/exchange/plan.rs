@@ -10,7 +10,8 @@ use crate::gateway::Logs;
 use crate::log::LineFile;
 
 use crate::config::{
-    AccessLog, Address, Content, Level, LogFormat, Piece, ProxyPass, ProxyTarget, Scheme, Scope, Template, UpstreamId, Variable,
+    AccessLog, Address, Content, LogFormat, Piece, ProxyPass, ProxyTarget, Scheme, Scope, Template,
+    UpstreamId, Variable,
 };
 use crate::upstream::Group;
 
@@ -26,9 +27,8 @@ pub(crate) struct Plan {
     /// What the client's connection is served by.
     pub(crate) terms: Terms,
     pub(crate) access_logs: Vec<OpenLog>,
-    pub(crate) error_logs: Vec<OpenErrorLog>,
-    /// A log or a field asks what fields the client was sent.
-    pub(crate) records_sent: bool,
+    /// A log asks what fields the client was sent, or the upstream has sent.
+    pub(crate) records_fields: bool,
 }
 
 /// An access log that is open.
@@ -37,13 +37,6 @@ pub(crate) struct OpenLog {
     pub(crate) file: Arc<LineFile>,
     pub(crate) format: Arc<LogFormat>,
     pub(crate) condition: Option<Template>,
-}
-
-/// An error log that is open.
-#[derive(Debug)]
-pub(crate) struct OpenErrorLog {
-    pub(crate) file: Arc<LineFile>,
-    pub(crate) level: Level,
 }
 
 /// A field of `proxy_set_header`, or one that nginx sets itself.
@@ -92,17 +85,7 @@ impl Plan {
             targets: targets(scope, groups)?,
             terms: terms(&scope.client),
             access_logs: access_logs(&scope.settings.access_logs, logs),
-            error_logs: scope
-                .settings
-                .error_logs
-                .iter()
-                .filter_map(|log| {
-                    let file = logs.error(&log.target)?;
-                    let level = log.level;
-                    Some(OpenErrorLog { file, level })
-                })
-                .collect(),
-            records_sent: scope.settings.access_logs.iter().any(asks_for_sent),
+            records_fields: scope.settings.access_logs.iter().any(asks_for_fields),
         })
     }
 
@@ -117,7 +100,7 @@ impl Plan {
 fn access_logs(logs: &[AccessLog], open: &Logs) -> Vec<OpenLog> {
     let open = logs.iter().filter_map(|log| {
         Some(OpenLog {
-            file: open.access(log.file)?,
+            file: open.file(log.file)?,
             format: Arc::clone(&log.format),
             condition: log.condition.clone(),
         })
@@ -125,24 +108,27 @@ fn access_logs(logs: &[AccessLog], open: &Logs) -> Vec<OpenLog> {
     open.collect()
 }
 
-/// A log has `$sent_http_NAME` in it.
-fn asks_for_sent(log: &AccessLog) -> bool {
+/// A log has `$sent_http_NAME` or `$upstream_http_NAME` in it.
+fn asks_for_fields(log: &AccessLog) -> bool {
     let templates = [Some(&log.format.line), log.condition.as_ref()];
     let mut pieces = templates.into_iter().flatten().flat_map(Template::pieces);
     // A map may hide it.
     pieces.any(|piece| {
         matches!(
             piece,
-            Piece::Variable(Variable::SentHttp(_) | Variable::SentTrailer(_) | Variable::Map(_))
+            Piece::Variable(
+                Variable::SentHttp(_)
+                    | Variable::SentTrailer(_)
+                    | Variable::UpstreamHttp(_)
+                    | Variable::UpstreamCookie(_)
+                    | Variable::Map(_)
+            )
         )
     })
 }
 
 /// The targets of a scope that passes on to a known upstream.
-fn targets(
-    scope: &Scope,
-    groups: &[Arc<Group>],
-) -> Result<Vec<Target>, keepline::Error> {
+fn targets(scope: &Scope, groups: &[Arc<Group>]) -> Result<Vec<Target>, keepline::Error> {
     let Content::Proxy(ProxyPass {
         target: ProxyTarget::Fixed {
             scheme, upstream, ..

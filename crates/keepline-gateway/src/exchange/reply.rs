@@ -65,10 +65,11 @@ impl Serving<'_, '_, '_> {
                 let location = self.absolute(url);
                 self.send_page(status, Some(&location)).await
             }
-            Answer::HangUp | Answer::ClientGone => {
-                let resets = matches!(answer, Answer::HangUp)
-                    && self.request.scope.client.resets_timed_out;
-                self.exchange.hang_up(if resets { HangUp::Reset } else { HangUp::Fin });
+            Answer::HangUp | Answer::ClientGone | Answer::Again => {
+                let resets =
+                    matches!(answer, Answer::HangUp) && self.request.scope.client.resets_timed_out;
+                self.exchange
+                    .hang_up(if resets { HangUp::Reset } else { HangUp::Fin });
                 Ok(())
             }
         }
@@ -105,7 +106,9 @@ impl Serving<'_, '_, '_> {
             .chain(location.transpose()?)
             .chain(added.fields());
         let length = BodyLength::Known(ready.content.len() as u64);
-        self.request.sent.record(self.request.plan, fields.clone(), length);
+        self.request
+            .sent
+            .record(self.request.plan, fields.clone(), length);
         let line = StatusLine {
             status: StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
             reason: reason(status).map(str::as_bytes),
@@ -148,7 +151,10 @@ impl Serving<'_, '_, '_> {
     /// The port that the client has reached.
     fn local_port(&self) -> u16 {
         match self.request.endpoint.port() {
-            0 => self.exchange.local_addr().map_or(0, |address| address.port()),
+            0 => self
+                .exchange
+                .local_addr()
+                .map_or(0, |address| address.port()),
             port => port,
         }
     }

@@ -88,8 +88,8 @@ fn why_not_kept(
     if age > keepalive.time {
         return Some(CloseReason::Lifetime);
     }
-    let is_disabled = (keepalive.disable.msie6 && *method == Method::POST)
-        || keepalive.disable.safari;
+    let is_disabled =
+        (keepalive.disable.msie6 && *method == Method::POST) || keepalive.disable.safari;
     if !is_disabled {
         return None;
     }
@@ -128,13 +128,25 @@ mod tests {
     #[test]
     fn browsers() {
         for (agent, expected) in [
-            ("Mozilla/4.0 (compatible; MSIE 6.0; Windows NT 5.1)", Browser::Msie6),
-            ("Mozilla/4.0 (compatible; MSIE 6.0; Windows NT 5.1; SV1)", Browser::Other),
+            (
+                "Mozilla/4.0 (compatible; MSIE 6.0; Windows NT 5.1)",
+                Browser::Msie6,
+            ),
+            (
+                "Mozilla/4.0 (compatible; MSIE 6.0; Windows NT 5.1; SV1)",
+                Browser::Other,
+            ),
             ("Mozilla/4.0 (compatible; MSIE 5.5)", Browser::Msie6),
             ("Mozilla/4.0 (compatible; MSIE 7.0)", Browser::Other),
             ("MSIE 6.", Browser::Other),
-            ("Mozilla/4.0 (compatible; MSIE 6.0; X) Opera 9", Browser::Other),
-            ("Mozilla/5.0 (Mac OS X) AppleWebKit Safari/600", Browser::Safari),
+            (
+                "Mozilla/4.0 (compatible; MSIE 6.0; X) Opera 9",
+                Browser::Other,
+            ),
+            (
+                "Mozilla/5.0 (Mac OS X) AppleWebKit Safari/600",
+                Browser::Safari,
+            ),
             ("Mozilla/5.0 (Mac OS X) Chrome/9 Safari/600", Browser::Other),
             ("Mozilla/5.0 (Windows) Safari/600", Browser::Other),
             ("curl/8", Browser::Other),
@@ -144,45 +156,98 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a table")]
     fn each_setting_closes_alone() {
         let kept = KeepAlive::default();
         let hour = Duration::from_secs(3600);
         let none = KeepAlive {
             timeout: Duration::ZERO,
-            ..kept.clone()
+            ..KeepAlive::default()
         };
         let two = KeepAlive {
             requests: 2,
-            ..kept.clone()
+            ..KeepAlive::default()
         };
         let zero = KeepAlive {
             requests: 0,
-            ..kept.clone()
+            ..KeepAlive::default()
         };
         let safari = KeepAlive {
             disable: Browsers {
                 msie6: false,
                 safari: true,
             },
-            ..kept.clone()
+            ..KeepAlive::default()
         };
         let (get, post) = (Method::GET, Method::POST);
         for (settings, number, age, browser, method, expected) in [
             (&kept, 999, hour, Browser::Other, &get, None),
-            (&kept, 1000, hour, Browser::Other, &get, Some(CloseReason::MaxRequests)),
-            (&kept, 1, hour + hour, Browser::Other, &get, Some(CloseReason::Lifetime)),
-            (&none, 1, hour, Browser::Other, &get, Some(CloseReason::LocalAskedClose)),
+            (
+                &kept,
+                1000,
+                hour,
+                Browser::Other,
+                &get,
+                Some(CloseReason::MaxRequests),
+            ),
+            (
+                &kept,
+                1,
+                hour + hour,
+                Browser::Other,
+                &get,
+                Some(CloseReason::Lifetime),
+            ),
+            (
+                &none,
+                1,
+                hour,
+                Browser::Other,
+                &get,
+                Some(CloseReason::LocalAskedClose),
+            ),
             (&two, 1, hour, Browser::Other, &get, None),
-            (&two, 2, hour, Browser::Other, &get, Some(CloseReason::MaxRequests)),
-            (&zero, 1, hour, Browser::Other, &get, Some(CloseReason::MaxRequests)),
+            (
+                &two,
+                2,
+                hour,
+                Browser::Other,
+                &get,
+                Some(CloseReason::MaxRequests),
+            ),
+            (
+                &zero,
+                1,
+                hour,
+                Browser::Other,
+                &get,
+                Some(CloseReason::MaxRequests),
+            ),
             (&kept, 1, hour, Browser::Msie6, &get, None),
-            (&kept, 1, hour, Browser::Msie6, &post, Some(CloseReason::LocalAskedClose)),
+            (
+                &kept,
+                1,
+                hour,
+                Browser::Msie6,
+                &post,
+                Some(CloseReason::LocalAskedClose),
+            ),
             (&kept, 1, hour, Browser::Safari, &get, None),
-            (&safari, 1, hour, Browser::Safari, &get, Some(CloseReason::LocalAskedClose)),
+            (
+                &safari,
+                1,
+                hour,
+                Browser::Safari,
+                &get,
+                Some(CloseReason::LocalAskedClose),
+            ),
             (&safari, 1, hour, Browser::Msie6, &post, None),
         ] {
             let reason = why_not_kept(settings, number, age, || browser, method);
-            assert_eq!(reason, expected, "{settings:?} {number} {age:?} {browser:?}");
+            assert_eq!(
+                reason, expected,
+                "{settings:?} {number} {age:?} {browser:?}"
+            );
         }
     }
 }

@@ -42,6 +42,11 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// The configuration in force.
+    pub(crate) fn live(&self) -> Arc<Live> {
+        self.live.load_full()
+    }
+
     /// The configuration that holds for connections of an address.
     pub(crate) fn live_of(&self, address: &ListenAddress) -> Arc<Live> {
         let live = self.live.load_full();
@@ -94,15 +99,16 @@ impl Gateway {
         for endpoint in live.endpoints.values() {
             sockets.push((Arc::clone(endpoint), bind(endpoint, count.max(1))?));
         }
+        let shared = Arc::new(Shared {
+            live: ArcSwap::new(Arc::clone(&live)),
+            retired: ArcSwap::default(),
+        });
         let workers = (0..count.max(1))
-            .map(Worker::start)
+            .map(|number| Worker::start(number, &shared))
             .collect::<io::Result<Vec<_>>>()
             .map_err(StartError::worker)?;
         let gateway = Self {
-            shared: Arc::new(Shared {
-                live: ArcSwap::new(Arc::clone(&live)),
-                retired: ArcSwap::default(),
-            }),
+            shared,
             process,
             workers,
             listening: Mutex::default(),
@@ -141,6 +147,14 @@ impl Gateway {
         Stopper(Arc::clone(&self.process))
     }
 
+    /// Opens the files of all access logs anew, because somebody has moved them away.
+    ///
+    /// # Errors
+    /// A file cannot be opened; its lines go on into the old one.
+    pub fn reopen_logs(&self) -> io::Result<()> {
+        self.shared.live.load().logs.reopen()
+    }
+
     /// Waits until all workers have ended, after [`quit`](Self::quit) or [`stop`](Self::stop).
     ///
     /// # Errors
@@ -151,6 +165,7 @@ impl Gateway {
             let ended = worker.join();
             outcome = outcome.and(ended);
         }
+        self.shared.live.load().logs.flush();
         outcome
     }
 

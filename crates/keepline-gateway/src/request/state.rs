@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use keepline::OpenReason;
-use keepline::proto::{Fields, RequestHead, ResponseHead};
+use keepline::proto::{BodyLength, Field, Fields, RequestHead, ResponseHead};
 use tokio::time::Instant;
 
 use super::evaluate::Captures;
@@ -46,6 +46,8 @@ pub(crate) struct Request<'l> {
     pub(crate) body_file: Option<std::path::PathBuf>,
     /// Bytes of the request, head and framed content.
     pub(crate) received: u64,
+    /// The status of the answer, whatever its maker says: `error_page` has it so.
+    pub(crate) overriding_status: Option<u16>,
     /// Host and port of a `proxy_pass` with variables.
     pub(crate) proxied: Option<(Box<str>, u16)>,
 }
@@ -178,6 +180,29 @@ pub(crate) struct Sent {
     pub(crate) fields: Vec<SentField>,
 }
 
+impl Sent {
+    /// Notes the fields of the head that is being sent, where a log asks for them.
+    pub(crate) fn record<'f>(
+        &mut self,
+        plan: Option<&Plan>,
+        fields: impl IntoIterator<Item = Field<'f>>,
+        length: BodyLength,
+    ) {
+        if !plan.is_some_and(|plan| plan.records_fields) {
+            return;
+        }
+        let owned = |name: &[u8], value: &[u8]| (Box::from(name), Box::from(value));
+        self.fields.clear();
+        let fields = fields.into_iter();
+        self.fields
+            .extend(fields.map(|field| owned(field.name(), field.value())));
+        self.fields.push(match length {
+            BodyLength::Known(length) => owned(b"content-length", length.to_string().as_bytes()),
+            BodyLength::Unknown => owned(b"transfer-encoding", b"chunked"),
+        });
+    }
+}
+
 impl<'l> Request<'l> {
     /// A request as it came.
     pub(crate) fn new(
@@ -217,6 +242,7 @@ impl<'l> Request<'l> {
             body: None,
             body_file: None,
             received: 0,
+            overriding_status: None,
             proxied: None,
         }
     }
