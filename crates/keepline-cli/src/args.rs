@@ -12,16 +12,14 @@ pub(crate) struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "there is one, on the stack of main"
-)]
 pub(crate) enum Command {
+    Bench(crate::bench::Args),
     Chain(crate::chain::Args),
     Demo(crate::demo::Args),
     Faults(crate::faults::Args),
     Get(crate::get::Args),
     Probe(crate::probe::Args),
+    Proxy(crate::proxy::Args),
     Serve(crate::serve::Args),
     Watch(crate::watch::Args),
 }
@@ -34,7 +32,9 @@ Examples:
   keepline get -n 101 http://127.0.0.1:8080/    which connection did each run on, and why?
   keepline probe http://127.0.0.1:8080/         for how long does that server keep an idle connection?
   keepline chain alb node                       which server closes before its client expects it?
+  keepline proxy -t                             is /etc/nginx/nginx.conf in order, for a gateway that runs it?
   keepline watch --port 8080                    who opens and closes connections, second by second
+  keepline bench -r 1000 http://127.0.0.1:8080/ how fast is it, and for how many of its users?
   keepline faults --script idle-fin             a server that fails as servers fail, to try a client on
 
 Exit status: 0 if all was well, 1 if a request failed, 2 for wrong usage.
@@ -71,7 +71,9 @@ mod tests {
             .collect();
         assert_eq!(
             offered,
-            ["chain", "demo", "faults", "get", "probe", "serve", "watch"]
+            [
+                "bench", "chain", "demo", "faults", "get", "probe", "proxy", "serve", "watch"
+            ]
         );
     }
 }

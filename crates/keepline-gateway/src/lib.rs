@@ -18,13 +18,14 @@ pub mod config;
 pub mod process;
 
 mod answer;
+mod error_log;
 mod exchange;
 mod gateway;
 mod request;
 mod route;
 mod upstream;
 
-pub use gateway::{Gateway, StartError};
+pub use gateway::{Gateway, StartError, Stopper};
 
 /// The version of nginx whose behaviour is matched.
 pub const NGINX_VERSION: &str = "1.31.5";

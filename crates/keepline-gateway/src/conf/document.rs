@@ -1,12 +1,13 @@
 //! A configuration that has been read: its files, what they mean, and what in them has no effect.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::build;
 use super::check::{self, Findings, Ignored};
 use super::directive::Context;
 use super::error::ConfErrors;
-use super::outside::{Disk, Outside};
+use super::outside::{Disk, Outside, WithText};
 use super::paths::Paths;
 use super::source::Source;
 use super::tree;
@@ -17,6 +18,7 @@ use crate::config::Config;
 pub struct Document {
     sources: Vec<Arc<Source>>,
     config: Config,
+    temp_paths: Vec<PathBuf>,
     ignored: Vec<Ignored>,
 }
 
@@ -31,6 +33,18 @@ impl Document {
         Self::read_from(paths, directives, &Disk)
     }
 
+    /// Reads a text as if it were the file that `paths` names. What it includes is read from the disk.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn of_text(text: &str, paths: &Paths) -> Result<Self, ConfErrors> {
+        let outside = WithText {
+            path: paths.configuration(),
+            text,
+        };
+        Self::read_from(paths, "", &outside)
+    }
+
     pub(crate) fn read_from(
         paths: &Paths,
         directives: &str,
@@ -40,11 +54,13 @@ impl Document {
         let mut findings = Findings::default();
         check::check(&tree.root, Context::Main, &mut findings);
         ConfErrors::check(findings.errors)?;
+        let built = build::build(&tree, paths, outside)?;
         let mut ignored = findings.ignored;
-        let config = build::build(&tree, paths, outside, &mut ignored)?;
+        ignored.extend(built.ignored);
         Ok(Self {
             sources: tree.sources,
-            config,
+            config: built.config,
+            temp_paths: built.temp_paths.into_iter().collect(),
             ignored,
         })
     }
@@ -53,6 +69,12 @@ impl Document {
     #[must_use]
     pub const fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// The directories for temporary files.
+    #[must_use]
+    pub fn temp_paths(&self) -> &[PathBuf] {
+        &self.temp_paths
     }
 
     /// What it means, without the files.

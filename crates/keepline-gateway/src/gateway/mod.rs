@@ -5,6 +5,7 @@
 mod endpoint;
 mod live;
 mod process;
+mod reload;
 mod start;
 mod worker;
 
@@ -17,7 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 use keepline::net::{BindOptions, Listener, bind_workers};
 use keepline::proto::{Config as Protocol, Limits};
-use keepline::server::Server;
+use keepline::server::{Handle, Server};
 
 pub(crate) use endpoint::Endpoint;
 pub(crate) use live::Live;
@@ -26,6 +27,7 @@ pub use start::StartError;
 use worker::{Duty, Worker};
 
 use crate::config::{Config, ListenAddress};
+use crate::error_log::ErrorLogs;
 use crate::exchange::Gate;
 
 /// What all workers look at.
@@ -73,7 +75,15 @@ impl Gateway {
     /// An address cannot be bound, or something that the configuration names cannot be used.
     /// Nothing runs then.
     pub fn start(config: &Config) -> Result<Self, StartError> {
-        let process = Arc::new(Process::new());
+        Self::start_with(config, Arc::default())
+    }
+
+    /// [`start`](Self::start) with error logs that are open already.
+    pub(crate) fn start_with(
+        config: &Config,
+        error_logs: Arc<ErrorLogs>,
+    ) -> Result<Self, StartError> {
+        let process = Arc::new(Process::new(error_logs));
         let live = Arc::new(Live::new(config, None, Arc::clone(&process))?);
         let count = config.main.workers.unwrap_or_else(|| {
             std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
@@ -115,12 +125,18 @@ impl Gateway {
     /// Stops gracefully: nothing is accepted any more, idle connections close, requests in progress
     /// are answered. [`join`](Self::join) waits for that.
     pub fn quit(&self) {
-        self.for_each_server(|server| server.handle().shutdown());
+        self.process.for_each_server(Handle::shutdown);
     }
 
     /// Stops at once: connections are closed whatever they are doing.
     pub fn stop(&self) {
-        self.for_each_server(|server| server.handle().abort());
+        self.process.for_each_server(Handle::abort);
+    }
+
+    /// What stops it at once while somebody waits in [`join`](Self::join).
+    #[must_use]
+    pub fn stopper(&self) -> Stopper {
+        Stopper(Arc::clone(&self.process))
     }
 
     /// Waits until all workers have ended, after [`quit`](Self::quit) or [`stop`](Self::stop).
@@ -134,14 +150,6 @@ impl Gateway {
             outcome = outcome.and(ended);
         }
         outcome
-    }
-
-    fn for_each_server(&self, f: impl Fn(&Server)) {
-        let listening = self
-            .listening
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        listening.values().for_each(|one| f(&one.server));
     }
 
     /// Has the workers serve an address, each with a socket of its own.
@@ -168,6 +176,17 @@ impl Gateway {
             .unwrap_or_else(PoisonError::into_inner);
         listening.insert(address.clone(), Listening { server, bound });
         Ok(())
+    }
+}
+
+/// Stops a [`Gateway`] at once, from elsewhere.
+#[derive(Debug, Clone)]
+pub struct Stopper(Arc<Process>);
+
+impl Stopper {
+    /// Closes all connections, whatever they are doing.
+    pub fn stop(&self) {
+        self.0.for_each_server(Handle::abort);
     }
 }
 

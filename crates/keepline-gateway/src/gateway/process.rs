@@ -1,10 +1,11 @@
 //! What belongs to the process, whatever its configuration.
 
 use std::hash::{BuildHasher, RandomState};
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use keepline::server::Handle;
+
+use crate::error_log::ErrorLogs;
 
 /// What outlives every configuration.
 #[derive(Debug)]
@@ -13,6 +14,7 @@ pub(crate) struct Process {
     /// A random number, the same for the life of the process.
     pub(crate) seed: u64,
     servers: Mutex<Vec<Handle>>,
+    pub(crate) error_logs: Arc<ErrorLogs>,
 }
 
 /// The client connections of the process, as `stub_status` counts them.
@@ -27,12 +29,13 @@ pub(crate) struct Clients {
 }
 
 impl Process {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(error_logs: Arc<ErrorLogs>) -> Self {
         let name = rustix::system::uname();
         Self {
             hostname: name.nodename().to_string_lossy().to_lowercase().into(),
             seed: RandomState::new().hash_one(std::process::id()),
             servers: Mutex::default(),
+            error_logs,
         }
     }
 
@@ -40,6 +43,12 @@ impl Process {
     pub(crate) fn add_server(&self, handle: Handle) {
         let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
         servers.push(handle);
+    }
+
+    /// Also those that are not listened on any more.
+    pub(crate) fn for_each_server(&self, f: impl Fn(&Handle)) {
+        let servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
+        servers.iter().for_each(f);
     }
 
     pub(crate) fn clients(&self) -> Clients {

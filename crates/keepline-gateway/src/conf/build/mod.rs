@@ -52,6 +52,8 @@ struct Builder<'a> {
     names: Names,
     /// What has been read of `http`.
     http: Http,
+    /// Directories for temporary files.
+    temp_paths: BTreeSet<PathBuf>,
     /// Addresses that have their default server.
     defaults: BTreeSet<ListenAddress>,
     scopes: u64,
@@ -59,18 +61,26 @@ struct Builder<'a> {
     errors: Vec<ConfError>,
 }
 
-/// Reads a tree that `check` has nothing against. What has no effect is added to `ignored`.
+/// What a tree comes to.
+pub(super) struct Built {
+    pub(super) config: Config,
+    pub(super) temp_paths: BTreeSet<PathBuf>,
+    /// Parameters that have no effect.
+    pub(super) ignored: Vec<Ignored>,
+}
+
+/// Reads a tree that `check` has nothing against.
 pub(super) fn build(
     tree: &Tree,
     paths: &Paths,
     outside: &dyn Outside,
-    ignored: &mut Vec<Ignored>,
-) -> Result<Config, ConfErrors> {
+) -> Result<Built, ConfErrors> {
     let mut builder = Builder {
         paths,
         outside,
         names: Names::default(),
         http: Http::default(),
+        temp_paths: BTreeSet::new(),
         defaults: BTreeSet::new(),
         scopes: 0,
         ignored: Vec::new(),
@@ -81,8 +91,11 @@ pub(super) fn build(
         builder.errors.push(error.clone());
     }
     ConfErrors::check(builder.errors)?;
-    ignored.append(&mut builder.ignored);
-    Ok(config?)
+    Ok(Built {
+        config: config?,
+        temp_paths: builder.temp_paths,
+        ignored: builder.ignored,
+    })
 }
 
 impl Builder<'_> {
@@ -98,7 +111,10 @@ impl Builder<'_> {
         }
         let mut level = Level::new(Context::Http, self.default_scope(error_logs)?);
         self.settings(&mut level, block, None)?;
-        // The defaults of what follows from other settings hold in servers that say nothing too.
+        // The defaults too, unless something else is said for all of `http`.
+        self.temp_paths
+            .insert(level.scope.client.body_temp_path.clone());
+        self.temp_paths.insert(level.scope.proxy.temp_path.clone());
         for directive in block.directives.iter().filter(|d| d.name.text == "server") {
             match server::server(directive, &level, self) {
                 Ok(server) => self.http.servers.push(Arc::new(server)),
@@ -165,8 +181,8 @@ impl Builder<'_> {
         let root = self.paths.below_prefix("html").display().to_string();
         scope.settings.root = crate::config::Template::literal(root);
         scope.settings.error_logs = error_logs.to_vec();
-        scope.client.body_temp_path = self.paths.below_prefix("client_body_temp");
-        scope.proxy.temp_path = self.paths.below_prefix("proxy_temp");
+        scope.client.body_temp_path = self.paths.body_temp.clone();
+        scope.proxy.temp_path = self.paths.proxy_temp.clone();
         let format = self.names.formats.get("combined").map(Arc::clone);
         let format = format.ok_or_else(|| ConfError::nowhere("no format for the access log"))?;
         scope.settings.access_logs = vec![crate::config::AccessLog {
@@ -247,11 +263,13 @@ impl Builder<'_> {
 
     /// The first argument as a path for temporary files. Levels of directories make no difference
     /// that anybody sees: files are gone before they are many.
-    fn temp_path(&self, directive: &Directive) -> Result<PathBuf, ConfError> {
+    fn temp_path(&mut self, directive: &Directive) -> Result<PathBuf, ConfError> {
         for index in 1..directive.args.len() {
             let _: u8 = directive.number(index)?;
         }
-        Ok(self.paths.below_prefix(directive.text(0)?))
+        let path = self.paths.below_prefix(directive.text(0)?);
+        self.temp_paths.insert(path.clone());
+        Ok(path)
     }
 }
 
