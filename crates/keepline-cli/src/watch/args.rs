@@ -18,9 +18,13 @@ pub(crate) struct Args {
     /// Connections of this process
     #[arg(long, value_name = "PID")]
     pub(crate) pid: Option<u32>,
-    /// Ask here for the requests and the reasons, too: /stats of 'keepline serve', or the like
+    /// Ask here for requests, and reasons: /stats of 'keepline serve', or a stub_status
     #[arg(long, value_name = "URL")]
     pub(crate) status: Option<String>,
+    /// Read /proc/net/tcp, as where netlink is refused: without idle times, and without connections
+    /// that come and go between two looks
+    #[arg(long)]
+    pub(crate) proc: bool,
     /// Look so often
     #[arg(long, value_name = "DUR", default_value = "1s", value_parser = every)]
     pub(crate) every: Duration,
