@@ -72,7 +72,7 @@ pub(crate) const DIRECTIVES: &[Known] = &[
     row("daemon", M, Flag, "on | off", Full),
     row("master_process", M, Flag, "on | off", NoEffect("workers are threads of one process")),
     row("timer_resolution", M, Exactly(1), "value", NoEffect("the clock is read when it is needed")),
-    row("pid", M, Exactly(1), "file | off", Full),
+    row("pid", M, Exactly(1), "file", Full),
     row("lock_file", M, Exactly(1), "file", NoEffect("workers are threads of one process")),
     row("worker_processes", M, Exactly(1), "number | auto", Full),
     row("debug_points", M, Exactly(1), "value", NoEffect("for the debugging of nginx itself")),
