@@ -44,7 +44,7 @@ const EXAMPLES: &str = "\
 Examples:
   A server that closes after every 20th request; '| cat' because a terminal gets the live view:
     $ keepline watch --port 8080 | cat
-    server side: 5 estab, 98 time-wait, +56 -56 a second, 50 TIME-WAIT made   client side: 5 estab, 11 time-wait, +56 -56 a second, 6 TIME-WAIT made   ports to 127.0.0.1:8080: 28216 left, for 78m23s
+    server side: 5 estab, 98 time-wait, +56 -56 a second, 50 TIME-WAIT made   client side: 5 estab, 11 time-wait, +56 -56 a second, 6 TIME-WAIT made   ports to 127.0.0.1:8080: 28216 left
 
   With the requests that they carried:
     $ keepline watch --port 8080 --status http://127.0.0.1:8080/stats --json | jq .status.reuse_ratio
