@@ -84,7 +84,7 @@ pub(crate) const DIRECTIVES: &[Known] = &[
     row("worker_shutdown_timeout", M, Exactly(1), "time", Full),
     row("working_directory", M, Exactly(1), "file", NoEffect("nothing is read from it")),
     row("env", M, Exactly(1), "name[=value]", NoEffect("the environment is that of the process")),
-    row("load_module", M, Exactly(1), "file", NotYet("what is there is built in")),
+    row("load_module", M, Exactly(1), "file", NoEffect("what is there is built in, and directives of other modules are refused where they stand")),
     row("worker_connections", E, Exactly(1), "number", Full),
     row("use", E, Exactly(1), "method", NoEffect("epoll on Linux, kqueue on BSD")),
     row("multi_accept", E, Flag, "on | off", NoEffect("several are accepted at once as they come")),
