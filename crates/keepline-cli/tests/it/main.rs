@@ -11,13 +11,15 @@
 //! - `faults`: a server that misbehaves;
 //! - `probe`: is what it measures true?
 //! - `chain`: does its advice make 502s go away?
-//! - `watch`: beside `ss`.
+//! - `watch`: beside `ss`;
+//! - `clients`: what docs/clients.md says of keepline;
 //! - `proxy`: the gateway as a process;
 //! - `nginx`: the gateway beside nginx.
 
 mod bench;
 mod binary;
 mod chain;
+mod clients;
 mod demo;
 mod failures;
 mod faults;

@@ -1,5 +1,6 @@
 //! A configuration that has been read: its files, what they mean, and what in them has no effect.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -57,6 +58,14 @@ impl Document {
         let built = build::build(&tree, paths, outside)?;
         let mut ignored = findings.ignored;
         ignored.extend(built.ignored);
+        // In the order of reading, whichever stage has found them.
+        let files = tree.sources.iter().enumerate();
+        let files: HashMap<&str, usize> = files.map(|(at, file)| (file.name(), at)).collect();
+        ignored.sort_by_key(|ignored| {
+            let place = &ignored.place;
+            let file = files.get(place.source().name()).copied();
+            (file, place.line(), place.column())
+        });
         Ok(Self {
             sources: tree.sources,
             config: built.config,

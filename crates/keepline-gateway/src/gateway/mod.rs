@@ -4,6 +4,7 @@
 
 mod endpoint;
 mod live;
+mod logs;
 mod process;
 mod reload;
 mod start;
@@ -22,6 +23,7 @@ use keepline::server::{Handle, Server};
 
 pub(crate) use endpoint::Endpoint;
 pub(crate) use live::Live;
+pub(crate) use logs::Logs;
 use process::Process;
 pub use start::StartError;
 use worker::{Duty, Worker};
@@ -40,6 +42,11 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// The configuration in force.
+    pub(crate) fn live(&self) -> Arc<Live> {
+        self.live.load_full()
+    }
+
     /// The configuration that holds for connections of an address.
     pub(crate) fn live_of(&self, address: &ListenAddress) -> Arc<Live> {
         let live = self.live.load_full();
@@ -92,15 +99,16 @@ impl Gateway {
         for endpoint in live.endpoints.values() {
             sockets.push((Arc::clone(endpoint), bind(endpoint, count.max(1))?));
         }
+        let shared = Arc::new(Shared {
+            live: ArcSwap::new(Arc::clone(&live)),
+            retired: ArcSwap::default(),
+        });
         let workers = (0..count.max(1))
-            .map(Worker::start)
+            .map(|number| Worker::start(number, &shared))
             .collect::<io::Result<Vec<_>>>()
             .map_err(StartError::worker)?;
         let gateway = Self {
-            shared: Arc::new(Shared {
-                live: ArcSwap::new(Arc::clone(&live)),
-                retired: ArcSwap::default(),
-            }),
+            shared,
             process,
             workers,
             listening: Mutex::default(),
@@ -139,6 +147,14 @@ impl Gateway {
         Stopper(Arc::clone(&self.process))
     }
 
+    /// Opens the files of all access logs anew, because somebody has moved them away.
+    ///
+    /// # Errors
+    /// A file cannot be opened; its lines go on into the old one.
+    pub fn reopen_logs(&self) -> io::Result<()> {
+        self.shared.live.load().logs.reopen()
+    }
+
     /// Waits until all workers have ended, after [`quit`](Self::quit) or [`stop`](Self::stop).
     ///
     /// # Errors
@@ -149,6 +165,7 @@ impl Gateway {
             let ended = worker.join();
             outcome = outcome.and(ended);
         }
+        self.shared.live.load().logs.flush();
         outcome
     }
 
@@ -231,6 +248,7 @@ fn server(live: &Live, endpoint: &Endpoint) -> Result<Server, StartError> {
             ..Limits::default()
         },
         bare_lf: true,
+        tells_keep_alive: true,
         ..Protocol::default()
     };
     let limit = |time: std::time::Duration| Some(time).filter(|time| !time.is_zero());
@@ -240,9 +258,6 @@ fn server(live: &Live, endpoint: &Endpoint) -> Result<Server, StartError> {
         .handshake_timeout(limit(default.header_timeout))
         .body_timeout(limit(client.body_timeout))
         .write_timeout(limit(client.send_timeout))
-        .idle_timeout(limit(client.keepalive.timeout))
-        .max_requests(Some(client.keepalive.requests.max(1)))
-        .max_age(limit(client.keepalive.time), std::time::Duration::ZERO)
         .cancel_on_half_close(true)
         .answer_options_asterisk(false)
         .build()

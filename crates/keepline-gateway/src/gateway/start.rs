@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::path::Path;
 
 use crate::config::ListenAddress;
 
@@ -26,6 +27,10 @@ impl StartError {
 
     pub(crate) fn scope(error: keepline::Error) -> Self {
         Self::new("proxy_pass".to_owned(), error)
+    }
+
+    pub(crate) fn log(path: &Path, error: io::Error) -> Self {
+        Self::new(format!("open() \"{}\" failed", path.display()), error)
     }
 
     pub(crate) fn bind(address: &ListenAddress, error: io::Error) -> Self {

@@ -1,4 +1,5 @@
 //! The gateway between real sockets: scripted clients before it, scripted servers behind it.
 
+mod answers;
 mod proxy;
 mod support;

@@ -28,7 +28,7 @@ mod upstream;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -39,10 +39,12 @@ use super::directive::{Context, Support};
 use super::error::{ConfError, ConfErrors};
 use super::outside::Outside;
 use super::paths::Paths;
+use super::source::Place;
 use super::table;
 use super::tree::{Block, Directive, Tree};
 use crate::config::{
-    Config, ErrorLog, Escape, Http, ListenAddress, LogFile, LogFileId, LogFormat, Scope, ScopeId,
+    Address, Config, ErrorLog, Escape, Http, ListenAddress, LogFile, LogFileId, LogFormat, Scope,
+    ScopeId, UpstreamId,
 };
 
 /// What is carried along while a configuration is read.
@@ -54,6 +56,12 @@ struct Builder<'a> {
     http: Http,
     /// Directories for temporary files.
     temp_paths: BTreeSet<PathBuf>,
+    /// The numbers of the files in `http.log_files`.
+    log_files: HashMap<PathBuf, LogFileId>,
+    /// Upstreams without a block, by their name and addresses.
+    implicit: HashMap<(String, Vec<Address>), UpstreamId>,
+    /// Which servers of an address have a name, to tell who never gets a request by it.
+    named: HashSet<(ListenAddress, String)>,
     /// Addresses that have their default server.
     defaults: BTreeSet<ListenAddress>,
     scopes: u64,
@@ -81,6 +89,9 @@ pub(super) fn build(
         names: Names::default(),
         http: Http::default(),
         temp_paths: BTreeSet::new(),
+        log_files: HashMap::new(),
+        implicit: HashMap::new(),
+        named: HashSet::new(),
         defaults: BTreeSet::new(),
         scopes: 0,
         ignored: Vec::new(),
@@ -190,6 +201,8 @@ impl Builder<'_> {
             format,
             condition: None,
         }];
+        self.log_files
+            .insert(self.paths.access_log().to_path_buf(), LogFileId(0));
         self.http.log_files.push(LogFile {
             path: self.paths.access_log().to_path_buf(),
             buffer: 0,
@@ -247,6 +260,15 @@ impl Builder<'_> {
             true => Ok(()),
             false => Err(not_taken(directive)),
         }
+    }
+
+    /// Something that is accepted and changes nothing.
+    fn ignore(&mut self, name: impl Into<String>, place: &Place, reason: &'static str) {
+        self.ignored.push(Ignored {
+            name: name.into(),
+            place: place.clone(),
+            reason,
+        });
     }
 
     fn scope_id(&mut self) -> ScopeId {

@@ -445,3 +445,31 @@ fn times_of_expires() {
         }
     ));
 }
+
+#[test]
+fn large_configurations_take_no_more_than_their_size_asks_for() {
+    use std::fmt::Write;
+    let mut text = String::from("map $uri $to {");
+    for row in 0..100_000 {
+        let _ = write!(text, "/old/{row} /new/{row};");
+    }
+    text.push('}');
+    for number in 0..300 {
+        let _ = write!(
+            text,
+            "server {{ server_name s{number}; access_log l{number};"
+        );
+        for location in 0..20 {
+            let _ = write!(
+                text,
+                "location /{location} {{ proxy_pass http://127.0.0.1:{number}1; }}"
+            );
+        }
+        text.push('}');
+    }
+    let http = read(&text);
+    assert_eq!(http.maps[0].rows.len(), 100_000);
+    assert_eq!(http.servers.len(), 300);
+    assert_eq!(http.upstreams.len(), 300);
+    assert_eq!(http.log_files.len(), 301);
+}
