@@ -7,6 +7,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use rustls::ServerConfig;
+
 use super::endpoint::Endpoint;
 use super::logs::Logs;
 use super::process::{Clients, Process};
@@ -34,6 +36,8 @@ pub(crate) struct Live {
     locations: Vec<Locations>,
     plans: HashMap<ScopeId, Plan>,
     pub(crate) logs: Logs,
+    /// By the addresses that speak it.
+    tls: HashMap<ListenAddress, Arc<ServerConfig>>,
     /// By [`ZoneId`].
     zones: Vec<Arc<Zone>>,
     process: Arc<Process>,
@@ -64,8 +68,10 @@ impl Live {
             .iter()
             .map(|server| Locations::new(&server.locations))
             .collect();
+        let endpoints = Endpoint::all(&http);
         Ok(Self {
-            endpoints: Endpoint::all(&http),
+            tls: super::tls::of_addresses(&http, &endpoints)?,
+            endpoints,
             by_name: by_name.collect(),
             plans: plans(&http, &groups, &logs)?,
             logs,
@@ -75,6 +81,11 @@ impl Live {
             http,
             process,
         })
+    }
+
+    /// The TLS of an address, if it speaks TLS.
+    pub(crate) fn tls(&self, address: &ListenAddress) -> Option<Arc<ServerConfig>> {
+        self.tls.get(address).map(Arc::clone)
     }
 
     pub(crate) fn group(&self, id: UpstreamId) -> Option<&Arc<Group>> {

@@ -8,6 +8,7 @@ mod logs;
 mod process;
 mod reload;
 mod start;
+mod tls;
 mod worker;
 
 use std::collections::HashMap;
@@ -20,6 +21,7 @@ use arc_swap::ArcSwap;
 use keepline::net::{BindOptions, Listener, bind_workers};
 use keepline::proto::{Config as Protocol, Limits};
 use keepline::server::{Handle, Server};
+use keepline::tls::ServerTls;
 
 pub(crate) use endpoint::Endpoint;
 pub(crate) use live::Live;
@@ -176,7 +178,7 @@ impl Gateway {
         endpoint: &Endpoint,
         listeners: Vec<Listener>,
     ) -> Result<(), StartError> {
-        let server = server(live, endpoint)?;
+        let server = server(live, endpoint, &self.shared)?;
         self.process.add_server(server.handle());
         let bound = listeners.first().and_then(Listener::local_addr);
         let address = &endpoint.listen.address;
@@ -235,9 +237,16 @@ fn bind(endpoint: &Endpoint, workers: usize) -> Result<Vec<Listener>, StartError
     }
 }
 
+/// TLS as the configuration in force has it for an address: a reload renews certificates, and may begin or end
+/// TLS.
+fn tls_in_force(shared: &Arc<Shared>, address: &ListenAddress) -> ServerTls {
+    let (shared, address) = (Arc::clone(shared), address.clone());
+    ServerTls::from_fn(move || shared.live_of(&address).tls(&address))
+}
+
 /// The server of an address. What nginx decides before it knows the host is that of the default
 /// server.
-fn server(live: &Live, endpoint: &Endpoint) -> Result<Server, StartError> {
+fn server(live: &Live, endpoint: &Endpoint, shared: &Arc<Shared>) -> Result<Server, StartError> {
     let default = &live.http.servers[endpoint.default_server()];
     let client = &default.scope.client;
     let (count, size) = default.large_header_buffers;
@@ -260,6 +269,7 @@ fn server(live: &Live, endpoint: &Endpoint) -> Result<Server, StartError> {
         .write_timeout(limit(client.send_timeout))
         .cancel_on_half_close(true)
         .answer_options_asterisk(false)
+        .tls(tls_in_force(shared, &endpoint.listen.address))
         .build()
         .map_err(StartError::server)
 }

@@ -41,6 +41,20 @@ impl StartError {
         Self::new("a worker could not be started".to_owned(), error)
     }
 
+    pub(crate) fn certificate(
+        path: &Path,
+        error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self::new(
+            format!("cannot load certificate or key \"{}\"", path.display()),
+            error,
+        )
+    }
+
+    pub(crate) fn tls(error: rustls::Error) -> Self {
+        Self::new("TLS".to_owned(), error)
+    }
+
     pub(crate) fn server(error: keepline::server::InvalidSetting) -> Self {
         Self::new("server".to_owned(), error)
     }
