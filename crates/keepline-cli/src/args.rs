@@ -12,11 +12,8 @@ pub(crate) struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "there is one, on the stack of main"
-)]
 pub(crate) enum Command {
+    Bench(crate::bench::Args),
     Chain(crate::chain::Args),
     Demo(crate::demo::Args),
     Faults(crate::faults::Args),
@@ -37,6 +34,7 @@ Examples:
   keepline chain alb node                       which server closes before its client expects it?
   keepline proxy -t                             is /etc/nginx/nginx.conf in order, for a gateway that runs it?
   keepline watch --port 8080                    who opens and closes connections, second by second
+  keepline bench -r 1000 http://127.0.0.1:8080/ how fast is it, and for how many of its users?
   keepline faults --script idle-fin             a server that fails as servers fail, to try a client on
 
 Exit status: 0 if all was well, 1 if a request failed, 2 for wrong usage.
@@ -74,7 +72,7 @@ mod tests {
         assert_eq!(
             offered,
             [
-                "chain", "demo", "faults", "get", "probe", "proxy", "serve", "watch"
+                "bench", "chain", "demo", "faults", "get", "probe", "proxy", "serve", "watch"
             ]
         );
     }

@@ -6,6 +6,7 @@
 //! (`keepline … | head -1`) is no failure.
 
 mod args;
+mod bench;
 mod chain;
 mod demo;
 mod failure;
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
     let _ = keepline::net::raise_open_files_limit();
     let mut screen = Screen::new();
     let outcome = match cli.command {
+        Command::Bench(args) => bench::run(&args, &mut screen),
         Command::Chain(args) => chain::run(&args, &mut screen),
         Command::Demo(args) => demo::run(&args, &mut screen),
         Command::Faults(args) => faults::run(&args, &mut screen),

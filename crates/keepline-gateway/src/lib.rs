@@ -17,10 +17,13 @@ pub mod conf;
 pub mod config;
 pub mod process;
 
+mod access;
 mod answer;
 mod error_log;
 mod exchange;
 mod gateway;
+mod limit;
+mod log;
 mod request;
 mod route;
 mod upstream;

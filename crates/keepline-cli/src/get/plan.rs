@@ -67,7 +67,7 @@ fn fields(request: &RequestArgs) -> HeaderMap {
 }
 
 /// What `-d` names.
-fn content(data: &str) -> Result<Bytes, Failure> {
+pub(crate) fn content(data: &str) -> Result<Bytes, Failure> {
     match data.strip_prefix('@') {
         None => Ok(Bytes::copy_from_slice(data.as_bytes())),
         Some("-") => {

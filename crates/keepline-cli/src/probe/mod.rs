@@ -326,6 +326,20 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn the_allowance_is_enough_for_all_that_is_measured() {
+        // The first answer and the row; pipelining's four alone and four together; a FIN; TLS.
+        let quick = 2 + Trigger::ALL.len() as u64 + 5 + 1 + 3;
+        for is_ours in [true, false] {
+            let Manners {
+                connections, scale, ..
+            } = Manners::towards(is_ours, None);
+            let idle = u64::from(scale.watched + scale.asked + scale.around);
+            let age = 1;
+            assert!(quick + idle + age <= connections, "{is_ours}");
+        }
+    }
+
+    #[test]
     fn a_promise_is_true_if_at_least_as_much_is_held() {
         let row = |answered| Row {
             answered,

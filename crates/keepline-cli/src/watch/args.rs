@@ -18,9 +18,13 @@ pub(crate) struct Args {
     /// Connections of this process
     #[arg(long, value_name = "PID")]
     pub(crate) pid: Option<u32>,
-    /// Ask here for the requests and the reasons, too: /stats of 'keepline serve', or the like
+    /// Ask here for requests, and reasons: /stats of 'keepline serve', or a stub_status
     #[arg(long, value_name = "URL")]
     pub(crate) status: Option<String>,
+    /// Read /proc/net/tcp, as where netlink is refused: without idle times, and without connections
+    /// that come and go between two looks
+    #[arg(long)]
+    pub(crate) proc: bool,
     /// Look so often
     #[arg(long, value_name = "DUR", default_value = "1s", value_parser = every)]
     pub(crate) every: Duration,
@@ -44,7 +48,7 @@ const EXAMPLES: &str = "\
 Examples:
   A server that closes after every 20th request; '| cat' because a terminal gets the live view:
     $ keepline watch --port 8080 | cat
-    server side: 5 estab, 98 time-wait, +56 -56 a second, 50 TIME-WAIT made   client side: 5 estab, 11 time-wait, +56 -56 a second, 6 TIME-WAIT made   ports to 127.0.0.1:8080: 28216 left, for 78m23s
+    server side: 5 estab, 98 time-wait, +56 -56 a second, 50 TIME-WAIT made   client side: 5 estab, 11 time-wait, +56 -56 a second, 6 TIME-WAIT made   ports to 127.0.0.1:8080: 28216 left
 
   With the requests that they carried:
     $ keepline watch --port 8080 --status http://127.0.0.1:8080/stats --json | jq .status.reuse_ratio

@@ -50,8 +50,7 @@ enum Side {
 }
 
 impl Look {
-    pub(super) fn new(whose: Whose) -> Result<Self, Failure> {
-        let source = sockets::best_source();
+    pub(super) fn new(whose: Whose, source: Source) -> Result<Self, Failure> {
         let range = sockets::local_port_range().unwrap_or((32768, 60999));
         let mut look = Self {
             whose,

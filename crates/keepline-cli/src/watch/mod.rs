@@ -19,6 +19,7 @@ use self::look::{Look, Whose};
 use self::status::Status;
 use self::view::{View, Wish};
 use crate::failure::{Failure, Stop, Verdict};
+use crate::kernel::sockets::{self, Source};
 use crate::output::Screen;
 use crate::runtime;
 
@@ -32,7 +33,11 @@ pub(crate) fn run(args: &Args, screen: &mut Screen) -> Result<Verdict, Stop> {
         ),
         (None, None) => unreachable!("clap wants one of the two"),
     };
-    let mut look = Look::new(whose)?;
+    let source = match args.proc {
+        true => Source::Proc,
+        false => sockets::best_source(),
+    };
+    let mut look = Look::new(whose, source)?;
     let status = args.status.as_deref().map(Status::new).transpose()?;
     let is_live = screen.is_terminal() && !args.json;
     let mut view = None;

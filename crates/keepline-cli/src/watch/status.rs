@@ -1,9 +1,11 @@
 //! What a server of keepline says about its requests and connections: an object of JSON with
 //! `requests`, `opened`, `open` and `closed` (an object: reason to count), as `/stats` of
-//! `keepline serve` answers it. Others that answer the same are understood too.
+//! `keepline serve` answers it; or what `stub_status` says, of nginx and of `keepline proxy`, which
+//! tells no reasons.
 
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use keepline::{Body, Transport};
 use serde_json::Value;
 
@@ -60,15 +62,40 @@ impl Status {
     }
 }
 
-async fn ask(transport: &Transport, uri: &http::Uri) -> Option<Value> {
+async fn ask(transport: &Transport, uri: &http::Uri) -> Option<Bytes> {
     let mut request = http::Request::new(Body::empty());
     request.uri_mut().clone_from(uri);
     let response = transport.send(request).await.ok()?;
-    let content = response.into_body().bytes(LONGEST).await.ok()?;
-    serde_json::from_slice(&content).ok()
+    response.into_body().bytes(LONGEST).await.ok()
 }
 
-fn parse(value: &Value) -> Option<Counters> {
+fn parse(content: &[u8]) -> Option<Counters> {
+    match serde_json::from_slice(content) {
+        Ok(value) => parse_json(&value),
+        Err(_) => parse_stub_status(std::str::from_utf8(content).ok()?),
+    }
+}
+
+/// The line behind `server accepts handled requests` has these three numbers.
+fn parse_stub_status(text: &str) -> Option<Counters> {
+    let mut lines = text.lines();
+    lines.find(|line| line.trim() == "server accepts handled requests")?;
+    let numbers: Vec<u64> = lines
+        .next()?
+        .split_ascii_whitespace()
+        .filter_map(|number| number.parse().ok())
+        .collect();
+    let &[accepted, _, requests] = numbers.as_slice() else {
+        return None;
+    };
+    Some(Counters {
+        requests,
+        opened: accepted,
+        closed: Vec::new(),
+    })
+}
+
+fn parse_json(value: &Value) -> Option<Counters> {
     let closed = value["closed"].as_object()?.iter();
     Some(Counters {
         requests: value["requests"].as_u64()?,
@@ -119,7 +146,7 @@ mod tests {
     #[test]
     fn the_ratio_is_that_of_the_requests_since_the_look_before() {
         let counters = |requests, opened, idle| {
-            parse(&json!({"requests": requests, "opened": opened, "open": 1, "closed": {"idle-timeout": idle}}))
+            parse_json(&json!({"requests": requests, "opened": opened, "open": 1, "closed": {"idle-timeout": idle}}))
                 .expect("it is one")
         };
         let now = Instant::now();
@@ -147,6 +174,25 @@ mod tests {
         assert_eq!((quiet.reuse_ratio, quiet.closed.len()), (None, 0));
         let anew = reuse(&counters(4, 1, 0), before, now + Duration::from_secs(1));
         assert_eq!(anew.reuse_ratio, Some(0.75));
-        assert_eq!(parse(&json!({"requests": 1})), None);
+    }
+
+    #[test]
+    fn both_forms_are_read_and_nothing_else() {
+        let stub = "Active connections: 2 \nserver accepts handled requests\n 16 16 240 \nReading: 0 Writing: 1 Waiting: 1 \n";
+        let counters = parse(stub.as_bytes()).expect("it is one");
+        assert_eq!((counters.opened, counters.requests), (16, 240));
+        let json = br#"{"requests": 5, "opened": 2, "closed": {"timeout": 1}}"#;
+        let counters = parse(json).expect("it is one");
+        assert_eq!((counters.opened, counters.requests), (2, 5));
+        assert_eq!(counters.closed, [("timeout".to_owned(), 1)]);
+        for other in [
+            &b"{\"requests\": 1}"[..],
+            b"Hello, World!",
+            b"\xff",
+            b"",
+            b"server accepts handled requests\n 1 2",
+        ] {
+            assert_eq!(parse(other), None);
+        }
     }
 }

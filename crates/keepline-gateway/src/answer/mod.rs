@@ -25,6 +25,8 @@ pub(crate) enum Answer {
     },
     /// The connection is closed without an answer.
     HangUp,
+    /// The request goes on as one for the path that it has now.
+    Again,
     /// The same, since the client has gone (499).
     ClientGone,
 }
@@ -36,6 +38,7 @@ impl Answer {
             Self::Status(status) | Self::Text { status, .. } | Self::Redirect { status, .. } => {
                 *status
             }
+            Self::Again => 0,
             Self::HangUp => 444,
             Self::ClientGone => 499,
         }

@@ -24,6 +24,17 @@ pub(super) struct Answered {
     pub(super) head: ResponseHead,
 }
 
+impl Answered {
+    /// Nobody wants the content. The connection is kept if there is none.
+    pub(super) fn end_unread(mut self) {
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        match self.exchange.poll_piece(&mut cx) {
+            Poll::Ready(Ok(None)) => self.exchange.end(),
+            Poll::Ready(_) | Poll::Pending => self.exchange.close(CloseReason::NotDrained),
+        }
+    }
+}
+
 /// How an attempt ended that no answer came of.
 pub(super) enum Failure {
     /// The server's, or the connection's.

@@ -48,7 +48,6 @@ impl Serving<'_, '_, '_> {
         let mut held = BytesMut::new();
         while let Some(piece) = self.exchange.piece().await? {
             held.extend_from_slice(&piece);
-            self.request.content_received = held.len() as u64;
             if over(Some(held.len() as u64), limit) {
                 return Ok(Err(Answer::Status(413)));
             }

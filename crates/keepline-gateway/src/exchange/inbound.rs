@@ -1,12 +1,12 @@
 //! The answer of an upstream on its way to the client.
 
 use std::future::poll_fn;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
-use http::{StatusCode, Version};
+use http::StatusCode;
 use keepline::client;
 use keepline::proto::forward::{Forward, forwardable};
-use keepline::proto::{BodyLength, Field, ResponseHead};
+use keepline::proto::{BodyLength, Field, ResponseHead, StatusLine};
 use keepline::{CloseReason, Error};
 
 use super::Serving;
@@ -38,7 +38,8 @@ impl Serving<'_, '_, '_> {
         self.note_exchange(&from);
         match outcome {
             Ok(()) => {
-                if let Some(head) = self.request.answer.take() {
+                let is_kept = self.request.plan.is_some_and(|plan| plan.records_fields);
+                if let Some(head) = self.request.answer.take_if(|_| !is_kept) {
                     from.reclaim(head);
                 }
                 from.end();
@@ -53,13 +54,16 @@ impl Serving<'_, '_, '_> {
         }
     }
 
-    /// Queues the head of the answer.
+    /// Queues the head of the answer. The reason phrase is the upstream's own.
     fn send_response_head(
         &mut self,
         from: &client::Exchange,
         head: &ResponseHead,
     ) -> Result<(), Error> {
-        let status = head.status();
+        let status = match self.request.overriding_status {
+            Some(status) => StatusCode::from_u16(status).unwrap_or_else(|_| head.status()),
+            None => head.status(),
+        };
         self.request.sent.status = status.as_u16();
         let is_head = self.exchange.head().method() == http::Method::HEAD;
         // Where no content follows, the length is what the upstream tells of it.
@@ -68,7 +72,7 @@ impl Serving<'_, '_, '_> {
             .remaining()
             .map_or(BodyLength::Unknown, BodyLength::Known);
         let proxy = &self.request.scope.proxy;
-        let server = Field::new(b"Server", self.server_field())?;
+        let server = Field::new(b"Server", self.server_field().as_bytes())?;
         let passed = head.fields().iter().filter(|field| {
             let is_length = is_bodiless && field.is("content-length");
             let is_hidden = HIDDEN.iter().any(|name| field.is(name))
@@ -76,8 +80,15 @@ impl Serving<'_, '_, '_> {
             let goes_on = forwardable(*field, head.fields()) == Forward::Yes || is_length;
             goes_on && !is_hidden && !proxy.hide_headers.iter().any(|name| field.is(name))
         });
-        let fields = std::iter::once(server).chain(passed);
-        self.exchange.send_head(status, fields, length)
+        let added = self.added(status.as_u16(), None);
+        let passed = passed.filter(|field| !added.replaces(field));
+        let fields = std::iter::once(server).chain(passed).chain(added.fields());
+        self.request
+            .sent
+            .record(self.request.plan, fields.clone(), length);
+        let reason = (status == head.status()).then(|| head.reason());
+        self.exchange
+            .send_head(StatusLine { status, reason }, fields, length)
     }
 
     /// Passes on content as it comes, and what is left of the request the other way.
@@ -88,10 +99,8 @@ impl Serving<'_, '_, '_> {
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Error>> {
         loop {
-            match self.exchange.poll_ready(cx) {
-                Poll::Ready(ready) => ready?,
-                Poll::Pending => return Poll::Pending,
-            }
+            ready!(self.exchange.poll_ready(cx))?;
+            ready!(self.poll_pace(cx))?;
             match from.poll_piece(cx)? {
                 Poll::Ready(Some(piece)) => {
                     self.request.sent.content += piece.len() as u64;
@@ -131,10 +140,5 @@ impl Serving<'_, '_, '_> {
             attempt.content = content;
             attempt.took = Some(took);
         }
-    }
-
-    /// The client understands chunks.
-    pub(super) fn _speaks_1_1(&self) -> bool {
-        self.exchange.head().version() >= Version::HTTP_11
     }
 }

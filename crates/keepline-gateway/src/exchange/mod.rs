@@ -5,22 +5,29 @@
 //! on, and pieces of content pass through. What is awaited of the upstream is awaited together with
 //! the client, so that a client that goes away ends the work.
 
+mod added;
 mod attempt;
+mod conditional;
 mod content;
+mod files;
 mod inbound;
+mod limits;
 mod outbound;
+mod pace;
 mod pass;
 mod phases;
 mod plan;
 mod reply;
+mod report;
 mod rewrite;
 mod scratch;
+mod status;
+mod terms;
 mod upload;
 
 use std::sync::Arc;
 
-use http::StatusCode;
-use keepline::server::{Exchange, Handler};
+use keepline::server::{Exchange, Handler, HangUp};
 use keepline::{Deadline, Error};
 use tokio::time::Instant;
 
@@ -39,6 +46,8 @@ pub(crate) struct Gate {
     address: Arc<ListenAddress>,
     /// One timer for whatever the connection waits for on the upstream side.
     patience: Deadline,
+    /// Another for the pauses that a limit of speed makes.
+    pause: Deadline,
 }
 
 impl Gate {
@@ -47,6 +56,7 @@ impl Gate {
             shared,
             address: Arc::new(address),
             patience: Deadline::default(),
+            pause: Deadline::default(),
         }
     }
 }
@@ -57,6 +67,7 @@ impl Clone for Gate {
             shared: Arc::clone(&self.shared),
             address: Arc::clone(&self.address),
             patience: Deadline::default(),
+            pause: Deadline::default(),
         }
     }
 }
@@ -66,10 +77,15 @@ impl Handler for Gate {
         let live = self.shared.live_of(&self.address);
         let Some(endpoint) = live.endpoints.get(&*self.address) else {
             // Unreachable: addresses that were closed keep the configuration that had them.
-            return reply::close(exchange, StatusCode::SERVICE_UNAVAILABLE);
+            exchange.hang_up(HangUp::Fin);
+            return Ok(());
         };
-        let (mut serving, answer) = Serving::begin(&live, endpoint, exchange, &mut self.patience);
-        serving.run(answer).await
+        let _serving = live.process().serve();
+        let timers = (&mut self.patience, &mut self.pause);
+        let (mut serving, answer) = Serving::begin(&live, endpoint, exchange, timers);
+        let ended = serving.run(answer).await;
+        serving.log_access();
+        ended
     }
 }
 
@@ -78,14 +94,14 @@ pub(crate) struct Serving<'s, 'c, 'l> {
     pub(crate) exchange: &'s mut Exchange<'c>,
     pub(crate) request: Request<'l>,
     pub(crate) patience: &'s mut Deadline,
+    pause: &'s mut Deadline,
     /// The server's place in the configuration.
-    server: usize,
-    /// Redirects inside the gateway that are still allowed.
-    redirects_left: u32,
+    number: usize,
+    /// How often the request has gone on elsewhere.
+    moves: u32,
+    /// An `error_page` has been followed.
+    recovered: bool,
 }
-
-/// Redirects inside the gateway, for one request (nginx: 10).
-const MOST_REDIRECTS: u32 = 10;
 
 impl<'s, 'c, 'l> Serving<'s, 'c, 'l> {
     /// Finds the virtual server of a request; the answer, if there is nothing more to find out.
@@ -93,7 +109,7 @@ impl<'s, 'c, 'l> Serving<'s, 'c, 'l> {
         live: &'l Live,
         endpoint: &'l Endpoint,
         exchange: &'s mut Exchange<'c>,
-        patience: &'s mut Deadline,
+        (patience, pause): (&'s mut Deadline, &'s mut Deadline),
     ) -> (Self, Option<Answer>) {
         let head = exchange.head();
         let target = head.target();
@@ -123,8 +139,10 @@ impl<'s, 'c, 'l> Serving<'s, 'c, 'l> {
             exchange,
             request,
             patience,
-            server: number,
-            redirects_left: MOST_REDIRECTS,
+            pause,
+            number,
+            moves: 0,
+            recovered: false,
         };
         (serving, answer)
     }

@@ -9,7 +9,7 @@ use super::content::Content;
 use super::upload::Upload;
 use super::{Plan, Serving};
 use crate::answer::Answer;
-use crate::config::{Balance, Cause, ProxyPass, ProxyTarget};
+use crate::config::{Balance, Cause, Level, ProxyPass, ProxyTarget};
 use crate::upstream::{
     Asker, Failed, Fared, Group, Next, Rules, Seat, Tried, cause_of, next, status_of,
 };
@@ -50,8 +50,9 @@ impl<'l> Serving<'_, '_, 'l> {
                 random: random(),
             };
             let Ok(seat) = aim.group.choose(&course.tried, asker) else {
-                tracing::error!(upstream = &*aim.group.upstream.name, "no live upstreams");
                 self.request.attempts.begin(&aim.group.upstream.name).status = 502;
+                let doing = Some("connecting to upstream");
+                self.complain(Level::Error, doing, format_args!("no live upstreams"));
                 return Ok(Some(Answer::Status(502)));
             };
             let name = aim.group.server_name(seat.index);
@@ -62,6 +63,11 @@ impl<'l> Serving<'_, '_, 'l> {
                     Some(cause) => {
                         answered.exchange.close(CloseReason::NotDrained);
                         Failure::status(cause)
+                    }
+                    None if self.intercepts(&answered) => {
+                        let status = answered.head.status().as_u16();
+                        answered.end_unread();
+                        return Ok(Some(Answer::Status(status)));
                     }
                     None => {
                         let Answered { exchange, head } = answered;
@@ -83,7 +89,7 @@ impl<'l> Serving<'_, '_, 'l> {
         match &pass.target {
             ProxyTarget::Fixed { upstream, uri, .. } => {
                 let group = live.group(*upstream);
-                match (group, live.plan(self.request.scope)) {
+                match (group, self.request.plan) {
                     (Some(group), Some(plan)) => Ok(Aim {
                         group,
                         plan,
@@ -116,6 +122,15 @@ impl<'l> Serving<'_, '_, 'l> {
         }
     }
 
+    /// `proxy_intercept_errors`: the answer gives way to an error page.
+    fn intercepts(&self, answered: &Answered) -> bool {
+        let status = answered.head.status().as_u16();
+        let settings = &self.request.scope.settings;
+        self.request.scope.proxy.intercept_errors
+            && status >= 300
+            && super::phases::error_page(&settings.error_pages, status).is_some()
+    }
+
     fn rules(&self) -> Rules {
         let proxy = &self.request.scope.proxy;
         Rules {
@@ -139,18 +154,25 @@ impl<'l> Serving<'_, '_, 'l> {
         course: &mut Course,
         content: &Content,
     ) -> Option<Answer> {
-        let (index, name) = (seat.index, seat.name());
+        let index = seat.index;
         let (cause, was_pooled, was_sent) = match failure {
-            Failure::ClientGone(_) => return Some(Answer::ClientGone),
+            Failure::ClientGone(_) => {
+                self.complain(
+                    Level::Info,
+                    Some("reading response header from upstream"),
+                    format_args!(
+                        "client prematurely closed connection, so upstream connection is closed too"
+                    ),
+                );
+                return Some(Answer::ClientGone);
+            }
             Failure::Upstream {
                 cause,
                 was_pooled,
                 was_sent,
                 error,
             } => {
-                if let Some(error) = error {
-                    tracing::error!(server = name, %error, "attempt failed");
-                }
+                self.complain_of_upstream(cause, was_sent, error.as_ref());
                 (cause, was_pooled, was_sent)
             }
         };
@@ -159,7 +181,11 @@ impl<'l> Serving<'_, '_, 'l> {
             _ => Fared::Failed,
         };
         if seat.release(fared).is_some() {
-            tracing::warn!(server = name, "upstream server temporarily disabled");
+            self.complain(
+                Level::Warn,
+                Some("connecting to upstream"),
+                format_args!("upstream server temporarily disabled"),
+            );
         }
         let failed = Failed {
             was_pooled,

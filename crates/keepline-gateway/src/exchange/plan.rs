@@ -1,9 +1,17 @@
 //! What can be known of a scope before a request comes: how requests are passed on from it.
 
+use std::sync::Arc;
+
 use keepline::client::Target;
+use keepline::server::Terms;
+
+use super::terms::terms;
+use crate::gateway::Logs;
+use crate::log::LineFile;
 
 use crate::config::{
-    Address, Content, Piece, ProxyPass, ProxyTarget, Scheme, Scope, Template, UpstreamId, Variable,
+    AccessLog, Address, Content, LogFormat, Piece, ProxyPass, ProxyTarget, Scheme, Scope, Template,
+    UpstreamId, Variable,
 };
 use crate::upstream::Group;
 
@@ -16,6 +24,19 @@ pub(crate) struct Plan {
     overridden: Vec<Box<[u8]>>,
     /// The targets of the upstream's servers, in its order, where they are known beforehand.
     pub(crate) targets: Vec<Target>,
+    /// What the client's connection is served by.
+    pub(crate) terms: Terms,
+    pub(crate) access_logs: Vec<OpenLog>,
+    /// A log asks what fields the client was sent, or the upstream has sent.
+    pub(crate) records_fields: bool,
+}
+
+/// An access log that is open.
+#[derive(Debug)]
+pub(crate) struct OpenLog {
+    pub(crate) file: Arc<LineFile>,
+    pub(crate) format: Arc<LogFormat>,
+    pub(crate) condition: Option<Template>,
 }
 
 /// A field of `proxy_set_header`, or one that nginx sets itself.
@@ -32,7 +53,8 @@ const NEVER_PASSED: [&[u8]; 2] = [b"host", b"expect"];
 impl Plan {
     pub(crate) fn new(
         scope: &Scope,
-        groups: &[std::sync::Arc<Group>],
+        groups: &[Arc<Group>],
+        logs: &Logs,
     ) -> Result<Self, keepline::Error> {
         let settings = &scope.proxy;
         let mut sets: Vec<SetField> = settings
@@ -61,6 +83,9 @@ impl Plan {
             sets,
             overridden,
             targets: targets(scope, groups)?,
+            terms: terms(&scope.client),
+            access_logs: access_logs(&scope.settings.access_logs, logs),
+            records_fields: scope.settings.access_logs.iter().any(asks_for_fields),
         })
     }
 
@@ -72,11 +97,38 @@ impl Plan {
     }
 }
 
+fn access_logs(logs: &[AccessLog], open: &Logs) -> Vec<OpenLog> {
+    let open = logs.iter().filter_map(|log| {
+        Some(OpenLog {
+            file: open.file(log.file)?,
+            format: Arc::clone(&log.format),
+            condition: log.condition.clone(),
+        })
+    });
+    open.collect()
+}
+
+/// A log has `$sent_http_NAME` or `$upstream_http_NAME` in it.
+fn asks_for_fields(log: &AccessLog) -> bool {
+    let templates = [Some(&log.format.line), log.condition.as_ref()];
+    let mut pieces = templates.into_iter().flatten().flat_map(Template::pieces);
+    // A map may hide it.
+    pieces.any(|piece| {
+        matches!(
+            piece,
+            Piece::Variable(
+                Variable::SentHttp(_)
+                    | Variable::SentTrailer(_)
+                    | Variable::UpstreamHttp(_)
+                    | Variable::UpstreamCookie(_)
+                    | Variable::Map(_)
+            )
+        )
+    })
+}
+
 /// The targets of a scope that passes on to a known upstream.
-fn targets(
-    scope: &Scope,
-    groups: &[std::sync::Arc<Group>],
-) -> Result<Vec<Target>, keepline::Error> {
+fn targets(scope: &Scope, groups: &[Arc<Group>]) -> Result<Vec<Target>, keepline::Error> {
     let Content::Proxy(ProxyPass {
         target: ProxyTarget::Fixed {
             scheme, upstream, ..
@@ -94,7 +146,7 @@ fn targets(
         .collect()
 }
 
-fn group(groups: &[std::sync::Arc<Group>], id: UpstreamId) -> Option<&Group> {
+fn group(groups: &[Arc<Group>], id: UpstreamId) -> Option<&Group> {
     groups.get(id.0).map(|group| &**group)
 }
 

@@ -53,7 +53,8 @@ impl<'l> Serving<'_, '_, 'l> {
                         continue;
                     }
                     if let Some(scope) = scope {
-                        self.request.scope = scope;
+                        self.request.enter_scope(scope);
+                        self.settle_terms();
                     }
                     self.carry_out(then, moved)
                 }

@@ -38,7 +38,7 @@ impl Scratch {
         self.bytes.get(range).unwrap_or_default()
     }
 
-    pub(crate) fn values(&self) -> impl Iterator<Item = &[u8]> {
+    pub(crate) fn values(&self) -> impl Iterator<Item = &[u8]> + Clone {
         let slice = |range: &Range<usize>| self.bytes.get(range.clone()).unwrap_or_default();
         self.ranges.iter().map(slice)
     }

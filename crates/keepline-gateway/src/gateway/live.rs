@@ -7,13 +7,19 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use rustls::ServerConfig;
+
 use super::endpoint::Endpoint;
+use super::logs::Logs;
 use super::process::{Clients, Process};
 use super::start::StartError;
 use crate::config::{
     Config, Http, ListenAddress, Location, Map, MapId, Op, Program, Scope, ScopeId, UpstreamId,
+    ZoneId,
 };
+use crate::error_log::ErrorLogs;
 use crate::exchange::Plan;
+use crate::limit::Zone;
 use crate::route::Locations;
 use crate::upstream::Group;
 
@@ -29,6 +35,11 @@ pub(crate) struct Live {
     /// The locations of each server, by its place in `http.servers`.
     locations: Vec<Locations>,
     plans: HashMap<ScopeId, Plan>,
+    pub(crate) logs: Logs,
+    /// By the addresses that speak it.
+    tls: HashMap<ListenAddress, Arc<ServerConfig>>,
+    /// By [`ZoneId`].
+    zones: Vec<Arc<Zone>>,
     process: Arc<Process>,
 }
 
@@ -41,6 +52,15 @@ impl Live {
     ) -> Result<Self, StartError> {
         let http = config.http.clone().unwrap_or_default();
         let groups = groups(&http, before)?;
+        let logs = Logs::open(&http, before.map(|before| &before.logs))?;
+        let zones = http.limit_req_zones.iter().map(|spec| {
+            let known = before.and_then(|before| {
+                let mut zones = before.zones.iter();
+                zones.find(|zone| zone.is_like(spec))
+            });
+            known.map_or_else(|| Arc::new(Zone::new(spec)), Arc::clone)
+        });
+        let zones = zones.collect();
         let by_name = http.upstreams.iter().enumerate();
         let by_name = by_name.map(|(index, upstream)| (upstream.name.clone(), UpstreamId(index)));
         let locations: Vec<_> = http
@@ -48,15 +68,24 @@ impl Live {
             .iter()
             .map(|server| Locations::new(&server.locations))
             .collect();
+        let endpoints = Endpoint::all(&http);
         Ok(Self {
-            endpoints: Endpoint::all(&http),
+            tls: super::tls::of_addresses(&http, &endpoints)?,
+            endpoints,
             by_name: by_name.collect(),
-            plans: plans(&http, &groups)?,
+            plans: plans(&http, &groups, &logs)?,
+            logs,
+            zones,
             groups,
             locations,
             http,
             process,
         })
+    }
+
+    /// The TLS of an address, if it speaks TLS.
+    pub(crate) fn tls(&self, address: &ListenAddress) -> Option<Arc<ServerConfig>> {
+        self.tls.get(address).map(Arc::clone)
     }
 
     pub(crate) fn group(&self, id: UpstreamId) -> Option<&Arc<Group>> {
@@ -78,6 +107,14 @@ impl Live {
 
     pub(crate) fn map(&self, id: MapId) -> Option<&Map> {
         self.http.maps.get(id.0)
+    }
+
+    pub(crate) fn limit_zone(&self, id: ZoneId) -> Option<&Zone> {
+        self.zones.get(id.0).map(|zone| &**zone)
+    }
+
+    pub(crate) fn error_logs(&self) -> &ErrorLogs {
+        &self.process.error_logs
     }
 
     pub(crate) fn clients(&self) -> Clients {
@@ -116,10 +153,14 @@ fn groups(http: &Http, before: Option<&Live>) -> Result<Vec<Arc<Group>>, StartEr
 }
 
 /// A plan for each scope that passes requests on.
-fn plans(http: &Http, groups: &[Arc<Group>]) -> Result<HashMap<ScopeId, Plan>, StartError> {
+fn plans(
+    http: &Http,
+    groups: &[Arc<Group>],
+    logs: &Logs,
+) -> Result<HashMap<ScopeId, Plan>, StartError> {
     let mut plans = HashMap::new();
     let mut failed = None;
-    let mut add = |scope: &Scope| match Plan::new(scope, groups) {
+    let mut add = |scope: &Scope| match Plan::new(scope, groups, logs) {
         Ok(plan) => {
             plans.insert(scope.id, plan);
         }

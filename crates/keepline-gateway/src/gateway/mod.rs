@@ -4,9 +4,11 @@
 
 mod endpoint;
 mod live;
+mod logs;
 mod process;
 mod reload;
 mod start;
+mod tls;
 mod worker;
 
 use std::collections::HashMap;
@@ -19,9 +21,11 @@ use arc_swap::ArcSwap;
 use keepline::net::{BindOptions, Listener, bind_workers};
 use keepline::proto::{Config as Protocol, Limits};
 use keepline::server::{Handle, Server};
+use keepline::tls::ServerTls;
 
 pub(crate) use endpoint::Endpoint;
 pub(crate) use live::Live;
+pub(crate) use logs::Logs;
 use process::Process;
 pub use start::StartError;
 use worker::{Duty, Worker};
@@ -40,6 +44,11 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// The configuration in force.
+    pub(crate) fn live(&self) -> Arc<Live> {
+        self.live.load_full()
+    }
+
     /// The configuration that holds for connections of an address.
     pub(crate) fn live_of(&self, address: &ListenAddress) -> Arc<Live> {
         let live = self.live.load_full();
@@ -92,15 +101,16 @@ impl Gateway {
         for endpoint in live.endpoints.values() {
             sockets.push((Arc::clone(endpoint), bind(endpoint, count.max(1))?));
         }
+        let shared = Arc::new(Shared {
+            live: ArcSwap::new(Arc::clone(&live)),
+            retired: ArcSwap::default(),
+        });
         let workers = (0..count.max(1))
-            .map(Worker::start)
+            .map(|number| Worker::start(number, &shared))
             .collect::<io::Result<Vec<_>>>()
             .map_err(StartError::worker)?;
         let gateway = Self {
-            shared: Arc::new(Shared {
-                live: ArcSwap::new(Arc::clone(&live)),
-                retired: ArcSwap::default(),
-            }),
+            shared,
             process,
             workers,
             listening: Mutex::default(),
@@ -139,6 +149,14 @@ impl Gateway {
         Stopper(Arc::clone(&self.process))
     }
 
+    /// Opens the files of all access logs anew, because somebody has moved them away.
+    ///
+    /// # Errors
+    /// A file cannot be opened; its lines go on into the old one.
+    pub fn reopen_logs(&self) -> io::Result<()> {
+        self.shared.live.load().logs.reopen()
+    }
+
     /// Waits until all workers have ended, after [`quit`](Self::quit) or [`stop`](Self::stop).
     ///
     /// # Errors
@@ -149,6 +167,7 @@ impl Gateway {
             let ended = worker.join();
             outcome = outcome.and(ended);
         }
+        self.shared.live.load().logs.flush();
         outcome
     }
 
@@ -159,7 +178,7 @@ impl Gateway {
         endpoint: &Endpoint,
         listeners: Vec<Listener>,
     ) -> Result<(), StartError> {
-        let server = server(live, endpoint)?;
+        let server = server(live, endpoint, &self.shared)?;
         self.process.add_server(server.handle());
         let bound = listeners.first().and_then(Listener::local_addr);
         let address = &endpoint.listen.address;
@@ -218,9 +237,16 @@ fn bind(endpoint: &Endpoint, workers: usize) -> Result<Vec<Listener>, StartError
     }
 }
 
+/// TLS as the configuration in force has it for an address: a reload renews certificates, and may begin or end
+/// TLS.
+fn tls_in_force(shared: &Arc<Shared>, address: &ListenAddress) -> ServerTls {
+    let (shared, address) = (Arc::clone(shared), address.clone());
+    ServerTls::from_fn(move || shared.live_of(&address).tls(&address))
+}
+
 /// The server of an address. What nginx decides before it knows the host is that of the default
 /// server.
-fn server(live: &Live, endpoint: &Endpoint) -> Result<Server, StartError> {
+fn server(live: &Live, endpoint: &Endpoint, shared: &Arc<Shared>) -> Result<Server, StartError> {
     let default = &live.http.servers[endpoint.default_server()];
     let client = &default.scope.client;
     let (count, size) = default.large_header_buffers;
@@ -231,6 +257,7 @@ fn server(live: &Live, endpoint: &Endpoint) -> Result<Server, StartError> {
             ..Limits::default()
         },
         bare_lf: true,
+        tells_keep_alive: true,
         ..Protocol::default()
     };
     let limit = |time: std::time::Duration| Some(time).filter(|time| !time.is_zero());
@@ -240,11 +267,9 @@ fn server(live: &Live, endpoint: &Endpoint) -> Result<Server, StartError> {
         .handshake_timeout(limit(default.header_timeout))
         .body_timeout(limit(client.body_timeout))
         .write_timeout(limit(client.send_timeout))
-        .idle_timeout(limit(client.keepalive.timeout))
-        .max_requests(Some(client.keepalive.requests.max(1)))
-        .max_age(limit(client.keepalive.time), std::time::Duration::ZERO)
         .cancel_on_half_close(true)
         .answer_options_asterisk(false)
+        .tls(tls_in_force(shared, &endpoint.listen.address))
         .build()
         .map_err(StartError::server)
 }

@@ -1,6 +1,7 @@
 //! What belongs to the process, whatever its configuration.
 
 use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use keepline::server::Handle;
@@ -14,6 +15,8 @@ pub(crate) struct Process {
     /// A random number, the same for the life of the process.
     pub(crate) seed: u64,
     servers: Mutex<Vec<Handle>>,
+    /// Requests in progress.
+    serving: AtomicU64,
     pub(crate) error_logs: Arc<ErrorLogs>,
 }
 
@@ -28,6 +31,16 @@ pub(crate) struct Clients {
     pub(crate) waiting: u64,
 }
 
+/// A request in progress.
+#[derive(Debug)]
+pub(crate) struct InProgress<'p>(&'p Process);
+
+impl Drop for InProgress<'_> {
+    fn drop(&mut self) {
+        self.0.serving.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Process {
     pub(crate) fn new(error_logs: Arc<ErrorLogs>) -> Self {
         let name = rustix::system::uname();
@@ -35,6 +48,7 @@ impl Process {
             hostname: name.nodename().to_string_lossy().to_lowercase().into(),
             seed: RandomState::new().hash_one(std::process::id()),
             servers: Mutex::default(),
+            serving: AtomicU64::new(0),
             error_logs,
         }
     }
@@ -51,13 +65,22 @@ impl Process {
         servers.iter().for_each(f);
     }
 
+    /// Counts a request that is in progress until the answer is dropped.
+    pub(crate) fn serve(&self) -> InProgress<'_> {
+        self.serving.fetch_add(1, Ordering::Relaxed);
+        InProgress(self)
+    }
+
     pub(crate) fn clients(&self) -> Clients {
         let servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
         let mut clients = Clients::default();
         for stats in servers.iter().map(Handle::stats) {
-            let _ = stats;
-            clients.active += 0;
+            clients.accepted += stats.opened;
+            clients.requests += stats.requests;
+            clients.active += stats.open;
         }
+        clients.writing = self.serving.load(Ordering::Relaxed).min(clients.active);
+        clients.waiting = clients.active - clients.writing;
         clients
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::path::Path;
 
 use crate::config::ListenAddress;
 
@@ -28,12 +29,30 @@ impl StartError {
         Self::new("proxy_pass".to_owned(), error)
     }
 
+    pub(crate) fn log(path: &Path, error: io::Error) -> Self {
+        Self::new(format!("open() \"{}\" failed", path.display()), error)
+    }
+
     pub(crate) fn bind(address: &ListenAddress, error: io::Error) -> Self {
         Self::new(format!("bind() to {} failed", display(address)), error)
     }
 
     pub(crate) fn worker(error: io::Error) -> Self {
         Self::new("a worker could not be started".to_owned(), error)
+    }
+
+    pub(crate) fn certificate(
+        path: &Path,
+        error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self::new(
+            format!("cannot load certificate or key \"{}\"", path.display()),
+            error,
+        )
+    }
+
+    pub(crate) fn tls(error: rustls::Error) -> Self {
+        Self::new("TLS".to_owned(), error)
     }
 
     pub(crate) fn server(error: keepline::server::InvalidSetting) -> Self {

@@ -1,13 +1,16 @@
 //! A thread with a runtime of its own, which serves the connections that it accepts.
 
 use std::io;
+use std::sync::{Arc, Weak};
 use std::thread::{self, JoinHandle};
+use std::time::Instant;
 
 use keepline::net::Listener;
 use keepline::server::Server;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use super::Shared;
 use crate::exchange::Gate;
 
 /// A listening socket to be served.
@@ -26,14 +29,16 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    pub(crate) fn start(number: usize) -> io::Result<Self> {
+    /// The first also writes what waits in the buffers of logs.
+    pub(crate) fn start(number: usize, shared: &Arc<Shared>) -> io::Result<Self> {
+        let logs = (number == 0).then(|| Arc::downgrade(shared));
         let (duties, incoming) = mpsc::unbounded_channel();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
         let thread = thread::Builder::new()
             .name(format!("worker-{number}"))
-            .spawn(move || runtime.block_on(serve(incoming)))?;
+            .spawn(move || runtime.block_on(serve(incoming, logs)))?;
         Ok(Self { duties, thread })
     }
 
@@ -50,9 +55,24 @@ impl Worker {
     }
 }
 
+/// Writes the lines of access logs whose time in the buffer is over.
+async fn flush_logs(shared: Weak<Shared>) {
+    while let Some(live) = shared.upgrade().map(|shared| shared.live()) {
+        let wait = live.logs.write_due(Instant::now());
+        drop(live);
+        tokio::time::sleep(wait).await;
+    }
+}
+
 /// Serves what comes, until nothing more can come and all is done.
-async fn serve(mut incoming: mpsc::UnboundedReceiver<Duty>) -> io::Result<()> {
+async fn serve(
+    mut incoming: mpsc::UnboundedReceiver<Duty>,
+    logs: Option<Weak<Shared>>,
+) -> io::Result<()> {
     let mut serving = JoinSet::new();
+    if let Some(shared) = logs {
+        tokio::spawn(flush_logs(shared));
+    }
     loop {
         tokio::select! {
             duty = incoming.recv() => match duty {

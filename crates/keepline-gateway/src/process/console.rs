@@ -45,7 +45,7 @@ impl Console {
             reason,
         } in ignored
         {
-            let message = format_args!("\"{name}\" has no effect: {reason} in {place}");
+            let message = format_args!("\"{name}\" has no effect ({reason}) in {place}");
             self.log(Level::Notice, message);
         }
     }

@@ -254,8 +254,10 @@ impl Running<'_> {
             Level::Notice,
             "signal 10 (SIGUSR1) received, reopening logs",
         );
-        if let Err(error) = self.logs.reopen() {
-            self.log(Level::Emerg, error);
+        for reopened in [self.logs.reopen(), self.gateway.reopen_logs()] {
+            if let Err(error) = reopened {
+                self.log(Level::Emerg, error);
+            }
         }
     }
 

@@ -95,9 +95,7 @@ impl View<'_> {
                 None => out.extend_from_slice(b"unix:"),
             },
             Variable::BodyBytesSent => append_number(request.sent.content, out),
-            Variable::BytesSent => {
-                append_number(request.sent.content + request.sent.head, out);
-            }
+            Variable::BytesSent => append_number(request.sent.total, out),
             Variable::Capture(group) => {
                 return append_some(request.captures.group(usize::from(*group)), out);
             }
@@ -203,8 +201,7 @@ impl View<'_> {
                 let _ = write!(out, "{id:032x}");
             }
             Variable::RequestLength => {
-                let head = self.head.wire_len() as u64;
-                append_number(head + request.content_received, out);
+                append_number(request.received.max(self.head.wire_len() as u64), out);
             }
             Variable::RequestMethod => {
                 out.extend_from_slice(self.head.method().as_str().as_bytes());

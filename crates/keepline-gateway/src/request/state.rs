@@ -4,11 +4,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use keepline::OpenReason;
-use keepline::proto::{Fields, RequestHead, ResponseHead};
+use keepline::proto::{BodyLength, Field, Fields, RequestHead, ResponseHead};
 use tokio::time::Instant;
 
 use super::evaluate::Captures;
 use crate::config::{Content, Location, Matcher, ProxyPass, ProxyTarget, Scope, Server, SlotId};
+use crate::exchange::Plan;
 use crate::gateway::{Endpoint, Live};
 use crate::route::{TargetParts, Text};
 
@@ -22,6 +23,8 @@ pub(crate) struct Request<'l> {
     pub(crate) location: Option<&'l Location>,
     /// What holds: the location's scope, or that of an `if` in it.
     pub(crate) scope: &'l Scope,
+    /// What is known of the scope beforehand.
+    pub(crate) plan: Option<&'l Plan>,
     pub(crate) subject: Subject,
     /// What `set` and named groups have given values.
     pub(crate) slots: Vec<Option<Box<[u8]>>>,
@@ -41,8 +44,10 @@ pub(crate) struct Request<'l> {
     /// The content of the request, where it is held.
     pub(crate) body: Option<bytes::Bytes>,
     pub(crate) body_file: Option<std::path::PathBuf>,
-    /// Bytes of content that the client has sent.
-    pub(crate) content_received: u64,
+    /// Bytes of the request, head and framed content.
+    pub(crate) received: u64,
+    /// The status of the answer, whatever its maker says: `error_page` has it so.
+    pub(crate) overriding_status: Option<u16>,
     /// Host and port of a `proxy_pass` with variables.
     pub(crate) proxied: Option<(Box<str>, u16)>,
 }
@@ -167,12 +172,35 @@ pub(crate) struct Sent {
     pub(crate) status: u16,
     /// Bytes of content.
     pub(crate) content: u64,
-    /// Bytes of the head, as far as known.
-    pub(crate) head: u64,
+    /// All bytes, heads and framing included.
+    pub(crate) total: u64,
     /// All of it was handed over.
     pub(crate) is_complete: bool,
     /// The fields, where a log asks for them.
     pub(crate) fields: Vec<SentField>,
+}
+
+impl Sent {
+    /// Notes the fields of the head that is being sent, where a log asks for them.
+    pub(crate) fn record<'f>(
+        &mut self,
+        plan: Option<&Plan>,
+        fields: impl IntoIterator<Item = Field<'f>>,
+        length: BodyLength,
+    ) {
+        if !plan.is_some_and(|plan| plan.records_fields) {
+            return;
+        }
+        let owned = |name: &[u8], value: &[u8]| (Box::from(name), Box::from(value));
+        self.fields.clear();
+        let fields = fields.into_iter();
+        self.fields
+            .extend(fields.map(|field| owned(field.name(), field.value())));
+        self.fields.push(match length {
+            BodyLength::Known(length) => owned(b"content-length", length.to_string().as_bytes()),
+            BodyLength::Unknown => owned(b"transfer-encoding", b"chunked"),
+        });
+    }
 }
 
 impl<'l> Request<'l> {
@@ -190,6 +218,7 @@ impl<'l> Request<'l> {
             server,
             location: None,
             scope: &server.scope,
+            plan: live.plan(&server.scope),
             subject: Subject {
                 path: parts.path.clone(),
                 args: Text::Target(parts.args.clone()),
@@ -212,7 +241,8 @@ impl<'l> Request<'l> {
             limit_req_status: None,
             body: None,
             body_file: None,
-            content_received: 0,
+            received: 0,
+            overriding_status: None,
             proxied: None,
         }
     }
@@ -256,8 +286,14 @@ impl<'l> Request<'l> {
     /// Enters a location.
     pub(crate) fn enter(&mut self, location: Option<&'l Location>) {
         self.location = location;
-        self.scope = location.map_or(&*self.server.scope, |location| &*location.scope);
+        self.enter_scope(location.map_or(&*self.server.scope, |location| &*location.scope));
         self.subject.is_located = true;
+    }
+
+    /// Has the settings of a scope hold.
+    pub(crate) fn enter_scope(&mut self, scope: &'l Scope) {
+        self.scope = scope;
+        self.plan = self.live.plan(scope);
     }
 }
 

@@ -1,4 +1,6 @@
 //! The gateway between real sockets: scripted clients before it, scripted servers behind it.
 
+mod answers;
 mod proxy;
 mod support;
+mod tls;

@@ -9,6 +9,8 @@ mod learned;
 mod policy;
 mod reaper;
 mod reapers;
+#[cfg(test)]
+mod schedules;
 mod shared;
 mod state;
 mod stats;
@@ -185,7 +187,9 @@ where
     /// A dial has given a connection: it goes to a waiter or becomes idle.
     pub(crate) fn dialled(&self, slot: KeySlot, reason: OpenReason, connection: C) {
         self.0.lock().opened(slot, reason);
+        let watch = Arc::clone(connection.watch());
         self.0.give(slot, connection);
+        watch.begin();
         self.0.note_quiet();
     }
 

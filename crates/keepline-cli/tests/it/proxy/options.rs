@@ -32,7 +32,7 @@ async fn a_good_configuration_passes_the_test_and_what_has_no_effect_is_listed()
     assert_eq!(
         lines[1],
         format!(
-            "keepline: [notice] \"sendfile\" has no effect: files are read in pieces in {file}:1:18"
+            "keepline: [notice] \"sendfile\" has no effect (files are read in pieces) in {file}:1:18"
         )
     );
     assert_eq!(

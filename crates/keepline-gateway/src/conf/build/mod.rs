@@ -28,7 +28,7 @@ mod upstream;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -39,10 +39,12 @@ use super::directive::{Context, Support};
 use super::error::{ConfError, ConfErrors};
 use super::outside::Outside;
 use super::paths::Paths;
+use super::source::Place;
 use super::table;
 use super::tree::{Block, Directive, Tree};
 use crate::config::{
-    Config, ErrorLog, Escape, Http, ListenAddress, LogFile, LogFileId, LogFormat, Scope, ScopeId,
+    AccessLog, Address, Config, ErrorLog, Escape, Http, ListenAddress, LogFile, LogFileId,
+    LogFormat, Scope, ScopeId, UpstreamId,
 };
 
 /// What is carried along while a configuration is read.
@@ -54,6 +56,12 @@ struct Builder<'a> {
     http: Http,
     /// Directories for temporary files.
     temp_paths: BTreeSet<PathBuf>,
+    /// The numbers of the files in `http.log_files`.
+    log_files: HashMap<PathBuf, LogFileId>,
+    /// Upstreams without a block, by their name and addresses.
+    implicit: HashMap<(String, Vec<Address>), UpstreamId>,
+    /// Which servers of an address have a name, to tell who never gets a request by it.
+    named: HashSet<(ListenAddress, String)>,
     /// Addresses that have their default server.
     defaults: BTreeSet<ListenAddress>,
     scopes: u64,
@@ -81,6 +89,9 @@ pub(super) fn build(
         names: Names::default(),
         http: Http::default(),
         temp_paths: BTreeSet::new(),
+        log_files: HashMap::new(),
+        implicit: HashMap::new(),
+        named: HashSet::new(),
         defaults: BTreeSet::new(),
         scopes: 0,
         ignored: Vec::new(),
@@ -109,7 +120,7 @@ impl Builder<'_> {
                 self.fail(error);
             }
         }
-        let mut level = Level::new(Context::Http, self.default_scope(error_logs)?);
+        let mut level = Level::new(Context::Http, self.default_scope(block, error_logs)?);
         self.settings(&mut level, block, None)?;
         // The defaults too, unless something else is said for all of `http`.
         self.temp_paths
@@ -173,7 +184,7 @@ impl Builder<'_> {
     }
 
     /// What holds in `http` when nothing is said.
-    fn default_scope(&mut self, error_logs: &[ErrorLog]) -> Result<Scope, ConfError> {
+    fn default_scope(&mut self, http: &Block, error_logs: &[ErrorLog]) -> Result<Scope, ConfError> {
         let mut scope = Scope {
             id: self.scope_id(),
             ..Scope::default()
@@ -183,19 +194,30 @@ impl Builder<'_> {
         scope.settings.error_logs = error_logs.to_vec();
         scope.client.body_temp_path = self.paths.body_temp.clone();
         scope.proxy.temp_path = self.paths.proxy_temp.clone();
+        // What is not written to must not be opened.
+        let has_log = http.directives.iter().any(|d| d.name.text == "access_log");
+        if !has_log {
+            scope.settings.access_logs.push(self.default_access_log()?);
+        }
+        Ok(scope)
+    }
+
+    fn default_access_log(&mut self) -> Result<AccessLog, ConfError> {
         let format = self.names.formats.get("combined").map(Arc::clone);
         let format = format.ok_or_else(|| ConfError::nowhere("no format for the access log"))?;
-        scope.settings.access_logs = vec![crate::config::AccessLog {
-            file: LogFileId(0),
-            format,
-            condition: None,
-        }];
+        let file = LogFileId(self.http.log_files.len());
+        let path = self.paths.access_log().to_path_buf();
+        self.log_files.insert(path.clone(), file);
         self.http.log_files.push(LogFile {
-            path: self.paths.access_log().to_path_buf(),
+            path,
             buffer: 0,
             flush: None,
         });
-        Ok(scope)
+        Ok(AccessLog {
+            file,
+            format,
+            condition: None,
+        })
     }
 
     /// Applies the directives of a block, but for those that hold blocks, define names or belong to the rewrite
@@ -247,6 +269,15 @@ impl Builder<'_> {
             true => Ok(()),
             false => Err(not_taken(directive)),
         }
+    }
+
+    /// Something that is accepted and changes nothing.
+    fn ignore(&mut self, name: impl Into<String>, place: &Place, reason: &'static str) {
+        self.ignored.push(Ignored {
+            name: name.into(),
+            place: place.clone(),
+            reason,
+        });
     }
 
     fn scope_id(&mut self) -> ScopeId {
