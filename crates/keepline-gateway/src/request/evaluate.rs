@@ -436,11 +436,11 @@ impl View<'_> {
             return true;
         };
         let value = &map.rows[number].value;
-        match pattern.and_then(|pattern| Some((pattern, Captures::of(pattern, &source)?))) {
-            Some((pattern, captures)) => {
-                self.append_captured(value, pattern, &captures, depth, out)
-            }
-            None => self.append_within(value, depth, out),
+        let captured = pattern.and_then(|pattern| Some((pattern, Captures::of(pattern, &source)?)));
+        if let Some((pattern, captures)) = captured {
+            self.append_captured(value, pattern, &captures, depth, out);
+        } else {
+            self.append_within(value, depth, out);
         }
         true
     }
