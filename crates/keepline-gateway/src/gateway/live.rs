@@ -42,6 +42,8 @@ pub(crate) struct Live {
     tls: HashMap<ListenAddress, Arc<ServerConfig>>,
     /// By [`ZoneId`].
     zones: Vec<Arc<Zone>>,
+    /// Of clients, at an address.
+    pub(crate) most_connections: usize,
     process: Arc<Process>,
 }
 
@@ -81,6 +83,10 @@ impl Live {
             zones,
             groups,
             locations,
+            most_connections: config
+                .events
+                .worker_connections
+                .saturating_mul(worker_count(config)),
             http,
             process,
         })
@@ -135,6 +141,12 @@ impl Live {
     pub(crate) fn process(&self) -> &Arc<Process> {
         &self.process
     }
+}
+
+/// How many threads serve.
+pub(crate) fn worker_count(config: &Config) -> usize {
+    let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    config.main.workers.unwrap_or_else(cores).max(1)
 }
 
 /// The groups of the upstreams; those of unchanged ones stay, with their connections.
