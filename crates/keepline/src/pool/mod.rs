@@ -188,7 +188,7 @@ where
 
     /// A dial has given a connection: it goes to a waiter or becomes idle.
     pub(crate) fn dialled(&self, slot: KeySlot, reason: OpenReason, connection: C) {
-        self.0.lock().opened(slot, reason);
+        self.0.lock().opened(slot, reason, &connection);
         let watch = Arc::clone(connection.watch());
         self.0.give(slot, connection);
         watch.begin();
@@ -218,8 +218,8 @@ where
 
     /// A dial has given a connection that several exchanges share: it is busy for as long as it
     /// lives, and [`close`](Self::close) ends it.
-    pub(crate) fn opened_shared(&self, slot: KeySlot, reason: OpenReason) {
-        self.0.lock().opened(slot, reason);
+    pub(crate) fn opened_shared(&self, slot: KeySlot, reason: OpenReason, connection: &C) {
+        self.0.lock().opened(slot, reason, connection);
         self.0.note_quiet();
     }
 

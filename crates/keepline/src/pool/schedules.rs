@@ -44,6 +44,10 @@ impl Entry for Fake {
         self.id
     }
 
+    fn address(&self) -> crate::net::PeerAddr {
+        crate::net::PeerAddr::Unknown
+    }
+
     fn home(&self) -> Home {
         self.watch.reaper().home()
     }
