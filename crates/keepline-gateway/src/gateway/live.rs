@@ -20,7 +20,7 @@ use crate::config::{
 use crate::error_log::ErrorLogs;
 use crate::exchange::Plan;
 use crate::limit::Zone;
-use crate::route::Locations;
+use crate::route::{Locations, MapRows};
 use crate::upstream::Group;
 
 /// A configuration in force.
@@ -35,6 +35,8 @@ pub(crate) struct Live {
     /// The locations of each server, by its place in `http.servers`.
     locations: Vec<Locations>,
     plans: HashMap<ScopeId, Plan>,
+    /// By [`MapId`].
+    maps: Vec<MapRows>,
     pub(crate) logs: Logs,
     /// By the addresses that speak it.
     tls: HashMap<ListenAddress, Arc<ServerConfig>>,
@@ -70,6 +72,7 @@ impl Live {
             .collect();
         let endpoints = Endpoint::all(&http);
         Ok(Self {
+            maps: http.maps.iter().map(MapRows::new).collect(),
             tls: super::tls::of_addresses(&http, &endpoints)?,
             endpoints,
             by_name: by_name.collect(),
@@ -105,8 +108,8 @@ impl Live {
         self.plans.get(&scope.id)
     }
 
-    pub(crate) fn map(&self, id: MapId) -> Option<&Map> {
-        self.http.maps.get(id.0)
+    pub(crate) fn map(&self, id: MapId) -> Option<(&Map, &MapRows)> {
+        self.http.maps.get(id.0).zip(self.maps.get(id.0))
     }
 
     pub(crate) fn limit_zone(&self, id: ZoneId) -> Option<&Zone> {

@@ -14,6 +14,7 @@
 
 mod book;
 mod idle;
+mod sharing;
 mod supply;
 #[cfg(test)]
 mod tests;
@@ -190,6 +191,9 @@ pub(crate) struct State<K, C, W> {
     serial: u64,
     dialling: usize,
     busy: usize,
+    /// Of the busy ones, those that are shared and carry nothing now. Told from both sides of a
+    /// race, it may be below 0 for a moment.
+    resting: isize,
     counts: Stats,
     is_shut_down: bool,
 }
@@ -211,6 +215,7 @@ impl<K: Eq + Hash + Clone, C: Entry, W> State<K, C, W> {
             serial: 0,
             dialling: 0,
             busy: 0,
+            resting: 0,
             counts: Stats::default(),
             is_shut_down: false,
         }
@@ -220,8 +225,8 @@ impl<K: Eq + Hash + Clone, C: Entry, W> State<K, C, W> {
     pub(crate) fn stats(&self) -> Stats {
         Stats {
             dialling: self.dialling,
-            idle: self.idle.len(),
-            busy: self.busy,
+            idle: self.idle.len() + self.resting(),
+            busy: self.busy - self.resting(),
             waiting: self.waiting.len(),
             ..self.counts
         }
