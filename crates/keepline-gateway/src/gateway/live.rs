@@ -5,21 +5,25 @@
 //! under the one that they began under.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use super::certificates::Certificates;
 use super::endpoint::Endpoint;
 use super::logs::Logs;
 use super::process::{Clients, Process};
 use super::start::StartError;
 use crate::config::{
-    Config, Http, ListenAddress, Location, Map, MapId, Op, Program, Scope, ScopeId, UpstreamId,
-    ZoneId,
+    Address, Config, Http, ListenAddress, Location, Map, MapId, Op, Program, Scope, ScopeId,
+    UpstreamId, ZoneId,
 };
 use crate::error_log::ErrorLogs;
 use crate::exchange::Plan;
 use crate::limit::Zone;
 use crate::route::Locations;
 use crate::upstream::Group;
+
+/// Servers that only requests have named, at most: whoever sends them decides how many there are.
+const MOST_UNLISTED: usize = 1000;
 
 /// A configuration in force.
 #[derive(Debug)]
@@ -30,12 +34,16 @@ pub(crate) struct Live {
     /// By [`UpstreamId`].
     pub(crate) groups: Vec<Arc<Group>>,
     by_name: HashMap<Box<str>, UpstreamId>,
+    /// Servers that only requests have named.
+    unlisted: Mutex<HashMap<Address, Arc<Group>>>,
     /// The locations of each server, by its place in `http.servers`.
     locations: Vec<Locations>,
     plans: HashMap<ScopeId, Plan>,
     pub(crate) logs: Logs,
     /// By [`ZoneId`].
     zones: Vec<Arc<Zone>>,
+    /// Of the addresses that speak TLS.
+    pub(crate) certificates: HashMap<ListenAddress, Arc<Certificates>>,
     process: Arc<Process>,
 }
 
@@ -49,6 +57,13 @@ impl Live {
         let http = config.http.clone().unwrap_or_default();
         let groups = groups(&http, before)?;
         let logs = Logs::open(&http, before.map(|before| &before.logs))?;
+        let endpoints = Endpoint::all(&http);
+        let mut certificates = HashMap::new();
+        for (address, endpoint) in &endpoints {
+            if let Some(read) = Certificates::read(&http, endpoint)? {
+                certificates.insert(address.clone(), read);
+            }
+        }
         let zones = http.limit_req_zones.iter().map(|spec| {
             let known = before.and_then(|before| {
                 let mut zones = before.zones.iter();
@@ -65,8 +80,10 @@ impl Live {
             .map(|server| Locations::new(&server.locations))
             .collect();
         Ok(Self {
-            endpoints: Endpoint::all(&http),
+            endpoints,
+            certificates,
             by_name: by_name.collect(),
+            unlisted: Mutex::default(),
             plans: plans(&http, &groups, &logs)?,
             logs,
             zones,
@@ -84,6 +101,24 @@ impl Live {
     /// The upstream with this name.
     pub(crate) fn upstream_named(&self, name: &str) -> Option<UpstreamId> {
         self.by_name.get(name).copied()
+    }
+
+    /// The group of a server that no upstream names; made when it is first asked for.
+    pub(crate) fn unlisted(
+        &self,
+        address: &Address,
+        make: impl FnOnce() -> Result<Arc<Group>, keepline::Error>,
+    ) -> Result<Arc<Group>, keepline::Error> {
+        let mut known = self.unlisted.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(group) = known.get(address) {
+            return Ok(Arc::clone(group));
+        }
+        if known.len() >= MOST_UNLISTED {
+            known.clear();
+        }
+        let group = make()?;
+        known.insert(address.clone(), Arc::clone(&group));
+        Ok(group)
     }
 
     pub(crate) fn locations(&self, server: usize) -> Option<&Locations> {

@@ -2,6 +2,7 @@
 //!
 //! Everything here may block: it is called by the process's own thread, never by a worker.
 
+mod certificates;
 mod endpoint;
 mod live;
 mod logs;
@@ -21,6 +22,7 @@ use keepline::net::{BindOptions, Listener, bind_workers};
 use keepline::proto::{Config as Protocol, Limits};
 use keepline::server::{Handle, Server};
 
+use certificates::{BySni, server_tls};
 pub(crate) use endpoint::Endpoint;
 pub(crate) use live::Live;
 pub(crate) use logs::Logs;
@@ -70,6 +72,8 @@ pub struct Gateway {
 #[derive(Debug)]
 struct Listening {
     server: Server,
+    /// Its certificates, if it speaks TLS.
+    certificates: Option<Arc<BySni>>,
     /// The address that the kernel has given, where the port was 0.
     bound: Option<SocketAddr>,
 }
@@ -176,10 +180,11 @@ impl Gateway {
         endpoint: &Endpoint,
         listeners: Vec<Listener>,
     ) -> Result<(), StartError> {
-        let server = server(live, endpoint)?;
+        let address = &endpoint.listen.address;
+        let certificates = live.certificates.get(address).cloned().map(BySni::new);
+        let server = server(live, endpoint, certificates.as_ref())?;
         self.process.add_server(server.handle());
         let bound = listeners.first().and_then(Listener::local_addr);
-        let address = &endpoint.listen.address;
         for (worker, listener) in self.workers.iter().zip(listeners) {
             worker.serve(Duty {
                 server: server.clone(),
@@ -191,7 +196,14 @@ impl Gateway {
             .listening
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        listening.insert(address.clone(), Listening { server, bound });
+        listening.insert(
+            address.clone(),
+            Listening {
+                server,
+                certificates,
+                bound,
+            },
+        );
         Ok(())
     }
 }
@@ -237,7 +249,11 @@ fn bind(endpoint: &Endpoint, workers: usize) -> Result<Vec<Listener>, StartError
 
 /// The server of an address. What nginx decides before it knows the host is that of the default
 /// server.
-fn server(live: &Live, endpoint: &Endpoint) -> Result<Server, StartError> {
+fn server(
+    live: &Live,
+    endpoint: &Endpoint,
+    certificates: Option<&Arc<BySni>>,
+) -> Result<Server, StartError> {
     let default = &live.http.servers[endpoint.default_server()];
     let client = &default.scope.client;
     let (count, size) = default.large_header_buffers;
@@ -252,7 +268,11 @@ fn server(live: &Live, endpoint: &Endpoint) -> Result<Server, StartError> {
         ..Protocol::default()
     };
     let limit = |time: std::time::Duration| Some(time).filter(|time| !time.is_zero());
-    Server::builder()
+    let mut builder = Server::builder();
+    if let Some(certificates) = certificates {
+        builder = builder.tls(server_tls(&live.http, endpoint, Arc::clone(certificates))?);
+    }
+    builder
         .protocol(protocol)
         .head_timeout(limit(default.header_timeout))
         .handshake_timeout(limit(default.header_timeout))

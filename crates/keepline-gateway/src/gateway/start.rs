@@ -37,6 +37,28 @@ impl StartError {
         Self::new(format!("bind() to {} failed", display(address)), error)
     }
 
+    pub(crate) fn tls(error: rustls::Error) -> Self {
+        Self::new("ssl_protocols".to_owned(), error)
+    }
+
+    pub(crate) fn certificate(
+        path: &Path,
+        error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self::new(
+            format!("cannot load certificate \"{}\"", path.display()),
+            error,
+        )
+    }
+
+    pub(crate) fn changes_tls(address: &ListenAddress) -> Self {
+        let what = format!("listen {}", display(address));
+        Self::new(
+            what,
+            "whether it speaks TLS can be changed only by a restart",
+        )
+    }
+
     pub(crate) fn worker(error: io::Error) -> Self {
         Self::new("a worker could not be started".to_owned(), error)
     }

@@ -3,3 +3,4 @@
 mod answers;
 mod proxy;
 mod support;
+mod tls;
