@@ -7,7 +7,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::certificates::Certificates;
+use rustls::ServerConfig;
+
 use super::endpoint::Endpoint;
 use super::logs::Logs;
 use super::process::{Clients, Process};
@@ -40,10 +41,10 @@ pub(crate) struct Live {
     locations: Vec<Locations>,
     plans: HashMap<ScopeId, Plan>,
     pub(crate) logs: Logs,
+    /// By the addresses that speak it.
+    tls: HashMap<ListenAddress, Arc<ServerConfig>>,
     /// By [`ZoneId`].
     zones: Vec<Arc<Zone>>,
-    /// Of the addresses that speak TLS.
-    pub(crate) certificates: HashMap<ListenAddress, Arc<Certificates>>,
     process: Arc<Process>,
 }
 
@@ -57,13 +58,6 @@ impl Live {
         let http = config.http.clone().unwrap_or_default();
         let groups = groups(&http, before)?;
         let logs = Logs::open(&http, before.map(|before| &before.logs))?;
-        let endpoints = Endpoint::all(&http);
-        let mut certificates = HashMap::new();
-        for (address, endpoint) in &endpoints {
-            if let Some(read) = Certificates::read(&http, endpoint)? {
-                certificates.insert(address.clone(), read);
-            }
-        }
         let zones = http.limit_req_zones.iter().map(|spec| {
             let known = before.and_then(|before| {
                 let mut zones = before.zones.iter();
@@ -79,9 +73,10 @@ impl Live {
             .iter()
             .map(|server| Locations::new(&server.locations))
             .collect();
+        let endpoints = Endpoint::all(&http);
         Ok(Self {
+            tls: super::tls::of_addresses(&http, &endpoints)?,
             endpoints,
-            certificates,
             by_name: by_name.collect(),
             unlisted: Mutex::default(),
             plans: plans(&http, &groups, &logs)?,
@@ -92,6 +87,11 @@ impl Live {
             http,
             process,
         })
+    }
+
+    /// The TLS of an address, if it speaks TLS.
+    pub(crate) fn tls(&self, address: &ListenAddress) -> Option<Arc<ServerConfig>> {
+        self.tls.get(address).map(Arc::clone)
     }
 
     pub(crate) fn group(&self, id: UpstreamId) -> Option<&Arc<Group>> {

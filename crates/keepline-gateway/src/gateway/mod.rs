@@ -2,13 +2,13 @@
 //!
 //! Everything here may block: it is called by the process's own thread, never by a worker.
 
-mod certificates;
 mod endpoint;
 mod live;
 mod logs;
 mod process;
 mod reload;
 mod start;
+mod tls;
 mod worker;
 
 use std::collections::HashMap;
@@ -21,8 +21,8 @@ use arc_swap::ArcSwap;
 use keepline::net::{BindOptions, Listener, bind_workers};
 use keepline::proto::{Config as Protocol, Limits};
 use keepline::server::{Handle, Server};
+use keepline::tls::ServerTls;
 
-use certificates::{BySni, server_tls};
 pub(crate) use endpoint::Endpoint;
 pub(crate) use live::Live;
 pub(crate) use logs::Logs;
@@ -72,8 +72,6 @@ pub struct Gateway {
 #[derive(Debug)]
 struct Listening {
     server: Server,
-    /// Its certificates, if it speaks TLS.
-    certificates: Option<Arc<BySni>>,
     /// The address that the kernel has given, where the port was 0.
     bound: Option<SocketAddr>,
 }
@@ -180,11 +178,10 @@ impl Gateway {
         endpoint: &Endpoint,
         listeners: Vec<Listener>,
     ) -> Result<(), StartError> {
-        let address = &endpoint.listen.address;
-        let certificates = live.certificates.get(address).cloned().map(BySni::new);
-        let server = server(live, endpoint, certificates.as_ref())?;
+        let server = server(live, endpoint, &self.shared)?;
         self.process.add_server(server.handle());
         let bound = listeners.first().and_then(Listener::local_addr);
+        let address = &endpoint.listen.address;
         for (worker, listener) in self.workers.iter().zip(listeners) {
             worker.serve(Duty {
                 server: server.clone(),
@@ -196,14 +193,7 @@ impl Gateway {
             .listening
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        listening.insert(
-            address.clone(),
-            Listening {
-                server,
-                certificates,
-                bound,
-            },
-        );
+        listening.insert(address.clone(), Listening { server, bound });
         Ok(())
     }
 }
@@ -247,13 +237,16 @@ fn bind(endpoint: &Endpoint, workers: usize) -> Result<Vec<Listener>, StartError
     }
 }
 
+/// TLS as the configuration in force has it for an address: a reload renews certificates, and may begin or end
+/// TLS.
+fn tls_in_force(shared: &Arc<Shared>, address: &ListenAddress) -> ServerTls {
+    let (shared, address) = (Arc::clone(shared), address.clone());
+    ServerTls::from_fn(move || shared.live_of(&address).tls(&address))
+}
+
 /// The server of an address. What nginx decides before it knows the host is that of the default
 /// server.
-fn server(
-    live: &Live,
-    endpoint: &Endpoint,
-    certificates: Option<&Arc<BySni>>,
-) -> Result<Server, StartError> {
+fn server(live: &Live, endpoint: &Endpoint, shared: &Arc<Shared>) -> Result<Server, StartError> {
     let default = &live.http.servers[endpoint.default_server()];
     let client = &default.scope.client;
     let (count, size) = default.large_header_buffers;
@@ -268,11 +261,7 @@ fn server(
         ..Protocol::default()
     };
     let limit = |time: std::time::Duration| Some(time).filter(|time| !time.is_zero());
-    let mut builder = Server::builder();
-    if let Some(certificates) = certificates {
-        builder = builder.tls(server_tls(&live.http, endpoint, Arc::clone(certificates))?);
-    }
-    builder
+    Server::builder()
         .protocol(protocol)
         .head_timeout(limit(default.header_timeout))
         .handshake_timeout(limit(default.header_timeout))
@@ -280,6 +269,7 @@ fn server(
         .write_timeout(limit(client.send_timeout))
         .cancel_on_half_close(true)
         .answer_options_asterisk(false)
+        .tls(tls_in_force(shared, &endpoint.listen.address))
         .build()
         .map_err(StartError::server)
 }

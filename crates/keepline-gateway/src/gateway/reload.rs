@@ -26,10 +26,8 @@ impl Gateway {
                 sockets.push((Arc::clone(endpoint), bind(endpoint, self.workers.len())?));
             }
         }
-        self.check_tls(&live)?;
         self.retire(&before, &live);
         self.shared.live.store(Arc::clone(&live));
-        self.replace_certificates(&live);
         for (endpoint, listeners) in sockets {
             self.listen(&live, &endpoint, listeners)?;
         }
@@ -40,32 +38,6 @@ impl Gateway {
         let listening = self.listening.lock();
         let listening = listening.unwrap_or_else(PoisonError::into_inner);
         listening.contains_key(address)
-    }
-
-    /// An address cannot begin to speak TLS, or stop, while it is listened on.
-    fn check_tls(&self, live: &Live) -> Result<(), StartError> {
-        let listening = self.listening.lock();
-        let listening = listening.unwrap_or_else(PoisonError::into_inner);
-        for (address, listening) in listening.iter() {
-            let endpoint = live.endpoints.get(address);
-            let wants = endpoint.map(|endpoint| endpoint.listen.is_tls);
-            if wants.is_some_and(|wants| wants != listening.certificates.is_some()) {
-                return Err(StartError::changes_tls(address));
-            }
-        }
-        Ok(())
-    }
-
-    /// Has new handshakes show the certificates of the configuration in force.
-    fn replace_certificates(&self, live: &Live) {
-        let listening = self.listening.lock();
-        let listening = listening.unwrap_or_else(PoisonError::into_inner);
-        for (address, listening) in listening.iter() {
-            let read = live.certificates.get(address);
-            if let (Some(own), Some(read)) = (&listening.certificates, read) {
-                own.replace(Arc::clone(read));
-            }
-        }
     }
 
     /// Stops listening on the addresses that `live` has not. What is left of their connections is

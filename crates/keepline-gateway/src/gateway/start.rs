@@ -37,8 +37,8 @@ impl StartError {
         Self::new(format!("bind() to {} failed", display(address)), error)
     }
 
-    pub(crate) fn tls(error: rustls::Error) -> Self {
-        Self::new("ssl_protocols".to_owned(), error)
+    pub(crate) fn worker(error: io::Error) -> Self {
+        Self::new("a worker could not be started".to_owned(), error)
     }
 
     pub(crate) fn certificate(
@@ -46,21 +46,13 @@ impl StartError {
         error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {
         Self::new(
-            format!("cannot load certificate \"{}\"", path.display()),
+            format!("cannot load certificate or key \"{}\"", path.display()),
             error,
         )
     }
 
-    pub(crate) fn changes_tls(address: &ListenAddress) -> Self {
-        let what = format!("listen {}", display(address));
-        Self::new(
-            what,
-            "whether it speaks TLS can be changed only by a restart",
-        )
-    }
-
-    pub(crate) fn worker(error: io::Error) -> Self {
-        Self::new("a worker could not be started".to_owned(), error)
+    pub(crate) fn tls(error: rustls::Error) -> Self {
+        Self::new("TLS".to_owned(), error)
     }
 
     pub(crate) fn server(error: keepline::server::InvalidSetting) -> Self {

@@ -4,3 +4,4 @@ mod answers;
 mod proxy;
 mod support;
 mod tls;
+mod upstream_tls;

@@ -1,135 +1,165 @@
-//! TLS on both sides: certificates by name, verification, and what pooled connections depend on.
+//! TLS towards clients, from the configuration.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use keepline::server::{Server as HttpServer, service_fn};
-use keepline::tls::{ClientTls, ServerTls};
-use keepline::{Body, Transport};
-use keepline_gateway::config::{
-    Certificate, Config, Content, Location, Matcher, Op, Program, ProxyPass, ProxyTarget, Return,
-    Scheme, Scope, ScopeId, ServerName, ServerTls as TlsSettings, Template, UpstreamId,
-};
-use keepline_testkit::ScratchDir;
-use keepline_testkit::certs;
+use keepline_gateway::Gateway;
+use keepline_gateway::conf::Document;
+use keepline_gateway::config::{Config, ListenAddress};
+use keepline_gateway::process::Options;
+use keepline_testkit::certs::{self, Identity};
+use keepline_testkit::{RawClient, ScratchDir};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ProtocolVersion, RootCertStore};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
-use crate::support::{Running, config, server, upstream};
+use crate::support::Running;
 
-fn says(text: &str) -> Location {
-    let mut location = Location::new(Matcher::Prefix("/".into()), Scope::default());
-    location.rewrite = Program(vec![Op::Return(Return::Text {
-        status: 200,
-        text: Template::literal(text),
-    })]);
-    location
-}
-
-fn with_tls(
-    server: &mut keepline_gateway::config::Server,
-    identity: &certs::Identity,
-    dir: &ScratchDir,
-) {
-    let (chain, key) = identity.write_to(dir);
-    server.listen[0].is_tls = true;
-    server.tls = Some(TlsSettings {
-        certificates: vec![Certificate { chain, key }],
-        ..TlsSettings::default()
-    });
-}
-
-async fn get(transport: &Transport, uri: &str) -> Result<(u16, String), keepline::Error> {
-    let request = http::Request::get(uri).body(Body::empty()).unwrap();
-    let response = transport.send(request).await?;
-    let status = response.status().as_u16();
-    let content = response.into_body().bytes(1 << 20).await?;
-    Ok((status, String::from_utf8(content.to_vec()).unwrap()))
-}
-
-fn trusting() -> ClientTls {
-    let root = certs::authority().pem.as_bytes();
-    ClientTls::builder().root_pem(root).build().unwrap()
-}
-
-#[tokio::test]
-async fn each_name_gets_its_certificate() {
-    let (good_dir, bad_dir) = (ScratchDir::new("tls"), ScratchDir::new("tls"));
-    let mut good = server(vec![says("good")]);
-    good.names = vec![ServerName::Exact("localhost".into())];
-    with_tls(&mut good, certs::server(), &good_dir);
-    let mut other = server(vec![says("other")]);
-    other.names = vec![ServerName::Exact("other".into())];
-    with_tls(&mut other, certs::wrong_name(), &bad_dir);
-    // The first is the default one.
-    let mut config = config(other, Vec::new());
-    config.http.as_mut().unwrap().servers.push(Arc::new(good));
-    let gateway = Running::start(&config);
-    let transport = Transport::builder().tls(trusting()).build().unwrap();
-    let uri = format!("https://localhost:{}/", gateway.addr.port());
-    assert_eq!(get(&transport, &uri).await.unwrap(), (200, "good".into()));
-}
-
-/// An https server that says which connection it was asked on.
-async fn secure_backend(identity: &certs::Identity) -> std::net::SocketAddr {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let addr = listener.local_addr().unwrap();
-    let (chain, key) = (identity.cert.pem.as_bytes(), identity.key_pem.as_bytes());
-    let tls = ServerTls::from_pem(chain, key).unwrap();
-    let backend = HttpServer::builder().tls(tls).build().unwrap();
-    let service = service_fn(|request: http::Request<Body>| async move {
-        let info = request.extensions().get::<keepline::server::RequestInfo>();
-        let number = info.map_or(0, |info| info.number());
-        Ok::<_, keepline::Error>(http::Response::new(Body::from(number.to_string())))
-    });
-    tokio::spawn(backend.serve(listener, service));
-    addr
-}
-
-fn passing(change: impl FnOnce(&mut Scope)) -> Location {
-    let mut scope = Scope {
-        id: ScopeId(7),
-        content: Content::Proxy(ProxyPass {
-            target: ProxyTarget::Fixed {
-                scheme: Scheme::Https,
-                upstream: UpstreamId(0),
-                host: "localhost".into(),
-                port: 443,
-                uri: None,
-            },
-        }),
-        ..Scope::default()
+/// The configuration with this in `http`, where `a.pem`, `a.key` are of `localhost`, and `b.pem`, `b.key` of
+/// `elsewhere.test`. It listens where there is room.
+fn config(prefix: &ScratchDir, http: &str) -> Config {
+    let put = |name: &str, identity: &Identity| {
+        prefix.write(&format!("{name}.pem"), &identity.cert.pem);
+        prefix.write(&format!("{name}.key"), &identity.key_pem);
     };
-    change(&mut scope);
-    Location::new(Matcher::Prefix("/".into()), scope)
+    put("a", certs::server());
+    put("b", certs::wrong_name());
+    let options = Options {
+        prefix: Some(prefix.path().to_path_buf()),
+        configuration: Some("nginx.conf".into()),
+        ..Options::default()
+    };
+    let text = format!("events {{}} http {{ access_log off; {http} }}");
+    let document = Document::of_text(&text, &options.paths());
+    let mut config = document
+        .unwrap_or_else(|errors| panic!("{errors:#}"))
+        .into_config();
+    let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
+    for server in config.http.iter_mut().flat_map(|http| &mut http.servers) {
+        for listen in &mut Arc::make_mut(server).listen {
+            listen.address = ListenAddress::Inet(any_port);
+        }
+    }
+    config
 }
 
-fn before(addr: std::net::SocketAddr, change: impl FnOnce(&mut Scope)) -> Config {
-    config(server(vec![passing(change)]), vec![upstream(&[addr])])
+async fn try_connect(addr: SocketAddr, name: &str) -> std::io::Result<TlsStream<TcpStream>> {
+    let mut roots = RootCertStore::empty();
+    roots.add(certs::authority().der.clone().into()).unwrap();
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    let config = ClientConfig::builder_with_provider(provider.into())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let stream = TcpStream::connect(addr).await?;
+    let name = ServerName::try_from(name.to_owned()).unwrap();
+    TlsConnector::from(Arc::new(config))
+        .connect(name, stream)
+        .await
+}
+
+/// The content of an answer, over a connection to whom the certificate names.
+async fn get(addr: SocketAddr, name: &str) -> String {
+    let stream = try_connect(addr, name).await.unwrap();
+    let mut client = RawClient::over(stream);
+    client
+        .send(format!(
+            "GET / HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n"
+        ))
+        .await;
+    let (answer, _) = client.read_to_end().await;
+    let answer = String::from_utf8(answer).unwrap();
+    answer.rsplit("\r\n").next().unwrap().to_owned()
+}
+
+const TWO: &str = "
+    server { listen 1 ssl; server_name localhost; ssl_certificate a.pem; ssl_certificate_key a.key; return 200 one; }
+    server { listen 1 ssl; server_name elsewhere.test; ssl_certificate b.pem; ssl_certificate_key b.key; return 200 two; }";
+
+#[tokio::test]
+async fn the_name_that_is_asked_for_chooses_the_certificate_and_the_server() {
+    let prefix = ScratchDir::new("tls");
+    let running = Running::start(&config(&prefix, TWO));
+    assert_eq!(get(running.addr, "localhost").await, "one");
+    assert_eq!(get(running.addr, "elsewhere.test").await, "two");
+    // Whoever asks for another name is shown the default server's, which is not what was asked for.
+    let stranger = try_connect(running.addr, "stranger.test").await;
+    assert!(
+        stranger
+            .unwrap_err()
+            .to_string()
+            .contains("certificate not valid for name")
+    );
 }
 
 #[tokio::test]
-async fn upstreams_are_asked_over_tls_on_kept_connections() {
-    let addr = secure_backend(certs::server()).await;
-    let gateway = Running::start(&before(addr, |_| {}));
-    let transport = Transport::builder().build().unwrap();
-    let uri = format!("http://{}/", gateway.addr);
-    for number in 1..=3 {
-        let (status, content) = get(&transport, &uri).await.unwrap();
-        assert_eq!((status, content), (200, number.to_string()));
-    }
+async fn a_reload_renews_certificates() {
+    let prefix = ScratchDir::new("tls");
+    let server = |name: &str| {
+        format!(
+            "server {{ listen 1 ssl; ssl_certificate {name}.pem; ssl_certificate_key {name}.key; return 200 {name}; }}"
+        )
+    };
+    let running = Running::start(&config(&prefix, &server("a")));
+    assert_eq!(get(running.addr, "localhost").await, "a");
+    let gateway: &Gateway = running.gateway.as_ref().unwrap();
+    // The address of the first configuration has port 0, as its own has to have.
+    gateway.reload(&config(&prefix, &server("b"))).unwrap();
+    assert_eq!(get(running.addr, "elsewhere.test").await, "b");
+    assert!(try_connect(running.addr, "localhost").await.is_err());
 }
 
 #[tokio::test]
-async fn an_upstream_that_is_verified_has_to_prove_its_name() {
-    let dir = ScratchDir::new("tls");
-    let root = dir.write("root.pem", &certs::authority().pem);
-    for (identity, status) in [(certs::server(), 200), (certs::wrong_name(), 502)] {
-        let addr = secure_backend(identity).await;
-        let gateway = Running::start(&before(addr, |scope| {
-            scope.proxy.tls.verify = true;
-            scope.proxy.tls.server_name = true;
-            scope.proxy.tls.trusted = Some(root.clone());
-        }));
-        let transport = Transport::builder().build().unwrap();
-        let answer = get(&transport, &format!("http://{}/", gateway.addr)).await;
-        assert_eq!(answer.unwrap().0, status);
-    }
+async fn a_reload_begins_and_ends_tls() {
+    let prefix = ScratchDir::new("tls");
+    let plain = "server { listen 1; return 200 plain; }";
+    let running = Running::start(&config(&prefix, plain));
+    let gateway: &Gateway = running.gateway.as_ref().unwrap();
+    assert!(try_connect(running.addr, "localhost").await.is_err());
+    gateway.reload(&config(&prefix, TWO)).unwrap();
+    assert_eq!(get(running.addr, "localhost").await, "one");
+    gateway.reload(&config(&prefix, plain)).unwrap();
+    let mut client = RawClient::connect(running.addr).await;
+    client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    let head = client.read_head().await;
+    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+}
+
+#[tokio::test]
+async fn versions_that_are_not_asked_for_are_not_spoken() {
+    let prefix = ScratchDir::new("tls");
+    let text = format!("ssl_protocols TLSv1.2; {TWO}");
+    let running = Running::start(&config(&prefix, &text));
+    let stream = try_connect(running.addr, "localhost").await.unwrap();
+    let version = stream.get_ref().1.protocol_version();
+    assert_eq!(version, Some(ProtocolVersion::TLSv1_2));
+}
+
+#[tokio::test]
+async fn plain_http_on_a_port_with_tls_is_told_so() {
+    let prefix = ScratchDir::new("tls");
+    let running = Running::start(&config(&prefix, TWO));
+    let mut client = RawClient::connect(running.addr).await;
+    client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    let head = client.read_head().await;
+    assert!(head.starts_with("HTTP/1.1 400 "), "{head}");
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_gone_leaves_the_configuration_in_force() {
+    let prefix = ScratchDir::new("tls");
+    let running = Running::start(&config(&prefix, TWO));
+    let next = config(&prefix, TWO);
+    std::fs::remove_file(prefix.path().join("b.key")).unwrap();
+    let gateway: &Gateway = running.gateway.as_ref().unwrap();
+    let error = gateway.reload(&next).unwrap_err().to_string();
+    assert!(
+        error.starts_with("cannot load certificate or key \""),
+        "{error}"
+    );
+    assert!(error.contains("b.key"), "{error}");
+    assert_eq!(get(running.addr, "localhost").await, "one");
 }

@@ -9,6 +9,8 @@ mod learned;
 mod policy;
 mod reaper;
 mod reapers;
+#[cfg(test)]
+mod schedules;
 mod shared;
 mod state;
 mod stats;

@@ -4,7 +4,14 @@
 //! Invariant: nothing is closed, polled or delivered while the lock is held.
 
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
+#[cfg(not(test))]
+use std::sync::{Mutex, MutexGuard};
+
+// In unit tests, which run the shell under made-up schedules (see `schedules`), the lock is one that
+// decides who goes on.
+#[cfg(test)]
+use shuttle::sync::{Mutex, MutexGuard};
 
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot};

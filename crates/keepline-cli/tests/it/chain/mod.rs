@@ -6,12 +6,15 @@ use std::process::Command;
 use std::time::Duration;
 
 use keepline_testkit::sockets::ReservedPort;
-use keepline_testkit::{Process, RawClient, ScratchDir, peers};
-use serde_json::Value;
+use keepline_testkit::{Process, RawClient, ScratchDir, peers, within};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::binary::run;
+use crate::binary::{KEEPLINE, run};
 
 /// Requests that are sent at the worst moment, at the same time.
 const AT_ONCE: usize = 8;
@@ -41,6 +44,12 @@ async fn balancer(
     let scratch = ScratchDir::new("balancer");
     let port = ReservedPort::new().expect("a port is free");
     let text = std::fs::read_to_string(source(conf)).expect("it is committed");
+    // nginx makes these directories; keepline, which speaks none of the three, refuses to name them.
+    let is_ours = program == Path::new(KEEPLINE);
+    let lines = text
+        .lines()
+        .filter(|line| !(is_ours && line.contains("gi_temp_path")));
+    let text: String = lines.flat_map(|line| [line, "\n"]).collect();
     let text = text
         .replace("PORT", &port.port().to_string())
         .replace("ORIGIN", &origin.port().to_string())
@@ -162,6 +171,126 @@ async fn what_it_advises_ends_502s_of_haproxy_before_node() {
         "haproxy:client=60s",
     )
     .await;
+}
+
+/// Where nginx loses requests, keepline does not: Node tells its timeout, and keepline heeds it.
+#[tokio::test]
+async fn keepline_before_node_loses_nothing_even_without_advice() {
+    let Some(program) = peers::require("node") else {
+        return;
+    };
+    let origin = ReservedPort::new().expect("a port is free");
+    let keepline = Path::new(KEEPLINE);
+    let (_balancer, port, _scratch) =
+        balancer(keepline, "nginx.conf", &["proxy", "-c"], &origin).await;
+    // It tells a second; what it does is that, or since version 20 a second more.
+    let _node = node(&program, &origin, "1000").await;
+    for timeout in [1, 2] {
+        let timeout = Duration::from_secs(timeout);
+        assert_eq!(worst_moment(port.addr(), origin.addr(), timeout).await, 0);
+    }
+}
+
+#[tokio::test]
+async fn what_it_advises_ends_502s_of_nginx_before_a_distant_gunicorn() {
+    let (Some(nginx), Some(gunicorn)) = (peers::require("nginx131"), peers::require("gunicorn"))
+    else {
+        return;
+    };
+    let origin = ReservedPort::new().expect("a port is free");
+    let way = ReservedPort::new().expect("a port is free");
+    let relay = relay(&way, &origin).await;
+    let (_balancer, port, _scratch) = balancer(&nginx, "nginx.conf", &["-c"], &way).await;
+    let start = |keep_alive: &str| {
+        let mut command = Command::new(&gunicorn);
+        command
+            .current_dir(source("../probe"))
+            .env("PYTHONDONTWRITEBYTECODE", "1");
+        command.args([
+            "-k",
+            "gthread",
+            "--threads",
+            "16",
+            "--keep-alive",
+            keep_alive,
+        ]);
+        command.args(["-b", &origin.addr().to_string(), "app:app"]);
+        Process::serve(command, origin.port())
+    };
+    let short = start("2").await;
+    let url = format!("gunicorn@http://{}/", way.addr());
+    let ran = run(&["chain", "--json", "--budget", "9s", "nginx", &url]).await;
+    let link = &ran.json()[0];
+    assert_eq!(
+        (ran.code(), &link["verdict"]),
+        (1, &json!("inverted")),
+        "{link}"
+    );
+    let timeout = link["server_idle"]["seconds"]
+        .as_f64()
+        .expect("it was measured");
+    // So that requests are on their way when the server closes.
+    let worst = Duration::from_secs_f64(timeout) - ONE_WAY;
+    let mut failed = 0;
+    for _ in 0..6 {
+        failed += ask_at_once(port.addr()).await;
+        sleep(worst).await;
+    }
+    assert!(failed > 0, "no failure could be provoked");
+
+    // gunicorn --keep-alive 67: the way to it is longer than none.
+    let setting = link["fixes"][0]["setting"]
+        .as_str()
+        .expect("gunicorn is known");
+    let advised = setting.rsplit(' ').next().expect("it is a number");
+    drop(short);
+    let _long = start(advised).await;
+    // It listens before it answers.
+    within("the server to answer", async {
+        while ask_at_once(port.addr()).await > 0 {
+            sleep(ONE_WAY).await;
+        }
+    })
+    .await;
+    for _ in 0..3 {
+        assert_eq!(ask_at_once(port.addr()).await, 0, "after the advice");
+        sleep(worst).await;
+    }
+    relay.abort();
+}
+
+/// The time that bytes take from the balancer to the server.
+const ONE_WAY: Duration = Duration::from_millis(30);
+
+/// A way that takes time: what comes in at `from` goes out to `to` a little later, and back.
+async fn relay(from: &ReservedPort, to: &ReservedPort) -> tokio::task::JoinHandle<()> {
+    let (to, listener) = (
+        to.addr(),
+        TcpListener::bind(from.addr()).await.expect("it is ours"),
+    );
+    tokio::spawn(async move {
+        let mut ways = JoinSet::new();
+        while let Ok((near, _)) = listener.accept().await {
+            let Ok(far) = TcpStream::connect(to).await else {
+                continue;
+            };
+            let ((near_in, near_out), (far_in, far_out)) = (near.into_split(), far.into_split());
+            ways.spawn(delay(near_in, far_out));
+            ways.spawn(delay(far_in, near_out));
+        }
+    })
+}
+
+async fn delay(mut from: OwnedReadHalf, mut to: OwnedWriteHalf) {
+    let mut bytes = vec![0; 64 * 1024];
+    loop {
+        let read = from.read(&mut bytes).await.unwrap_or(0);
+        sleep(ONE_WAY).await;
+        // The end is passed on like anything else, by dropping the half.
+        if read == 0 || to.write_all(&bytes[..read]).await.is_err() {
+            return;
+        }
+    }
 }
 
 #[tokio::test]

@@ -43,8 +43,8 @@ use super::source::Place;
 use super::table;
 use super::tree::{Block, Directive, Tree};
 use crate::config::{
-    Address, Config, ErrorLog, Escape, Http, ListenAddress, LogFile, LogFileId, LogFormat, Scope,
-    ScopeId, UpstreamId,
+    AccessLog, Address, Config, ErrorLog, Escape, Http, ListenAddress, LogFile, LogFileId,
+    LogFormat, Scope, ScopeId, UpstreamId,
 };
 
 /// What is carried along while a configuration is read.
@@ -120,7 +120,7 @@ impl Builder<'_> {
                 self.fail(error);
             }
         }
-        let mut level = Level::new(Context::Http, self.default_scope(error_logs)?);
+        let mut level = Level::new(Context::Http, self.default_scope(block, error_logs)?);
         self.settings(&mut level, block, None)?;
         // The defaults too, unless something else is said for all of `http`.
         self.temp_paths
@@ -184,7 +184,7 @@ impl Builder<'_> {
     }
 
     /// What holds in `http` when nothing is said.
-    fn default_scope(&mut self, error_logs: &[ErrorLog]) -> Result<Scope, ConfError> {
+    fn default_scope(&mut self, http: &Block, error_logs: &[ErrorLog]) -> Result<Scope, ConfError> {
         let mut scope = Scope {
             id: self.scope_id(),
             ..Scope::default()
@@ -194,21 +194,30 @@ impl Builder<'_> {
         scope.settings.error_logs = error_logs.to_vec();
         scope.client.body_temp_path = self.paths.body_temp.clone();
         scope.proxy.temp_path = self.paths.proxy_temp.clone();
+        // What is not written to must not be opened.
+        let has_log = http.directives.iter().any(|d| d.name.text == "access_log");
+        if !has_log {
+            scope.settings.access_logs.push(self.default_access_log()?);
+        }
+        Ok(scope)
+    }
+
+    fn default_access_log(&mut self) -> Result<AccessLog, ConfError> {
         let format = self.names.formats.get("combined").map(Arc::clone);
         let format = format.ok_or_else(|| ConfError::nowhere("no format for the access log"))?;
-        scope.settings.access_logs = vec![crate::config::AccessLog {
-            file: LogFileId(0),
-            format,
-            condition: None,
-        }];
-        self.log_files
-            .insert(self.paths.access_log().to_path_buf(), LogFileId(0));
+        let file = LogFileId(self.http.log_files.len());
+        let path = self.paths.access_log().to_path_buf();
+        self.log_files.insert(path.clone(), file);
         self.http.log_files.push(LogFile {
-            path: self.paths.access_log().to_path_buf(),
+            path,
             buffer: 0,
             flush: None,
         });
-        Ok(scope)
+        Ok(AccessLog {
+            file,
+            format,
+            condition: None,
+        })
     }
 
     /// Applies the directives of a block, but for those that hold blocks, define names or belong to the rewrite

@@ -18,11 +18,11 @@ fn built(builder: keepline::client::TransportBuilder) -> Transport {
 }
 
 #[tokio::test]
-async fn two_hundred_requests_share_ten_connections() {
+async fn a_thousand_requests_share_ten_connections() {
     let peer = Peer::start(always(ok("hello")));
     let transport = built(Transport::builder().max_connections_per_key(10));
     let mut requests = JoinSet::new();
-    for _ in 0..200 {
+    for _ in 0..1000 {
         let (transport, url) = (transport.clone(), peer.url("/"));
         requests.spawn(async move { exchange(&transport, get(&url)).await.unwrap().0 });
     }
@@ -34,8 +34,37 @@ async fn two_hundred_requests_share_ten_connections() {
     let stats = stats(&transport);
     assert_eq!(
         (stats.acquired, stats.opened.total(), stats.waiting),
-        (200, 10, 0)
+        (1000, 10, 0)
     );
+}
+
+/// And they get them in the order in which they came.
+#[tokio::test]
+async fn a_thousand_misses_are_served_in_their_order() {
+    let (builder, mut pipes) = Pipes::new(1 << 12);
+    let transport = built(builder.max_connections_per_key(10));
+    let sent = std::sync::Arc::<std::sync::Mutex<Vec<usize>>>::default();
+    let mut requests = JoinSet::new();
+    for number in 0..1000 {
+        let (transport, url) = (transport.clone(), format!("http://a/{number}"));
+        requests.spawn(async move { exchange(&transport, get(&url)).await.unwrap().0 });
+    }
+    for _ in 0..10 {
+        let (mut far, sent) = (pipes.accept().await, sent.clone());
+        tokio::spawn(async move {
+            loop {
+                let head = far.read_head().await;
+                let number = head.split(['/', ' ']).nth(2).unwrap().parse().unwrap();
+                sent.lock().unwrap().push(number);
+                far.send(ok("x")).await;
+            }
+        });
+    }
+    while let Some(body) = within("a request", requests.join_next()).await {
+        assert_eq!(body.unwrap(), "x");
+    }
+    assert_eq!(*sent.lock().unwrap(), Vec::from_iter(0..1000));
+    assert_eq!(stats(&transport).opened.total(), 10);
 }
 
 /// One connection, and ten who wait for it: served in the order in which they came.

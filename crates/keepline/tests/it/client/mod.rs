@@ -7,6 +7,7 @@ mod drop_and_drain;
 mod early_answer;
 mod errors;
 mod events;
+mod fin_race;
 mod follow_dns;
 mod idle;
 mod interim;

@@ -1,6 +1,7 @@
 //! The state against a naive model: random operations, the same answers, the same counts.
 
 mod dials;
+mod growth;
 mod idle;
 mod starved;
 mod steps;
