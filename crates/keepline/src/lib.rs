@@ -19,13 +19,12 @@
 //!
 //! # Features
 //! `client`, `server` and `tls` (rustls) are on by default; `metrics` (what a Transport does, for the
-//! `metrics` facade), `hickory` (names resolved by [`net::Hickory`](crate::net), which knows the TTL
-//! of an answer), and for the [`Client`] `compression`, `cookies` and `json` are not. A feature adds
+//! `metrics` facade), `http2`, `hickory` (names resolved by [`net::Hickory`](crate::net), which knows
+//! the TTL of an answer), and for the [`Client`] `compression`, `cookies` and `json` are not. A feature adds
 //! and never changes.
 //!
 //! # What it does not do
-//! No HTTP/2 and no proxies yet. It opens no socket that nobody asked for, and repairs nothing that
-//! a peer sends.
+//! No proxies yet. It opens no socket that nobody asked for, and repairs nothing that a peer sends.
 #![cfg_attr(
     not(all(feature = "client", feature = "server")),
     allow(
@@ -43,6 +42,8 @@ pub mod client;
 mod deadline;
 mod driver;
 mod error;
+#[cfg(feature = "http2")]
+mod http2;
 mod info;
 #[cfg(any(feature = "client", feature = "server"))]
 mod list;

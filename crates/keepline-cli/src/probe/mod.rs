@@ -306,10 +306,11 @@ pub(crate) mod tests {
             pipelining: Some(Pipelining::Ordered),
             answers_after_fin: Some(true),
             tls: None,
-            idle: Some(idle(&[Observation::Closed(
-                Duration::from_secs(5),
-                Close::Fin,
-            )])),
+            idle: Some(idle(&[Observation::Closed {
+                after: Duration::from_secs(5),
+                close: Close::Fin,
+                unsure: Duration::ZERO,
+            }])),
             age: None,
             connections: 40,
             took: Duration::from_secs(11),

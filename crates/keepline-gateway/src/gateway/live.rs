@@ -20,7 +20,7 @@ use crate::config::{
 use crate::error_log::ErrorLogs;
 use crate::exchange::Plan;
 use crate::limit::Zone;
-use crate::route::Locations;
+use crate::route::{Locations, MapRows};
 use crate::upstream::Group;
 
 /// Servers that only requests have named, at most: whoever sends them decides how many there are.
@@ -40,11 +40,15 @@ pub(crate) struct Live {
     /// The locations of each server, by its place in `http.servers`.
     locations: Vec<Locations>,
     plans: HashMap<ScopeId, Plan>,
+    /// By [`MapId`].
+    maps: Vec<MapRows>,
     pub(crate) logs: Logs,
     /// By the addresses that speak it.
     tls: HashMap<ListenAddress, Arc<ServerConfig>>,
     /// By [`ZoneId`].
     zones: Vec<Arc<Zone>>,
+    /// Of clients, at an address.
+    pub(crate) most_connections: usize,
     process: Arc<Process>,
 }
 
@@ -75,6 +79,7 @@ impl Live {
             .collect();
         let endpoints = Endpoint::all(&http);
         Ok(Self {
+            maps: http.maps.iter().map(MapRows::new).collect(),
             tls: super::tls::of_addresses(&http, &endpoints)?,
             endpoints,
             by_name: by_name.collect(),
@@ -84,6 +89,10 @@ impl Live {
             zones,
             groups,
             locations,
+            most_connections: config
+                .events
+                .worker_connections
+                .saturating_mul(worker_count(config)),
             http,
             process,
         })
@@ -129,8 +138,8 @@ impl Live {
         self.plans.get(&scope.id)
     }
 
-    pub(crate) fn map(&self, id: MapId) -> Option<&Map> {
-        self.http.maps.get(id.0)
+    pub(crate) fn map(&self, id: MapId) -> Option<(&Map, &MapRows)> {
+        self.http.maps.get(id.0).zip(self.maps.get(id.0))
     }
 
     pub(crate) fn limit_zone(&self, id: ZoneId) -> Option<&Zone> {
@@ -156,6 +165,12 @@ impl Live {
     pub(crate) fn process(&self) -> &Arc<Process> {
         &self.process
     }
+}
+
+/// How many threads serve.
+pub(crate) fn worker_count(config: &Config) -> usize {
+    let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    config.main.workers.unwrap_or_else(cores).max(1)
 }
 
 /// The groups of the upstreams; those of unchanged ones stay, with their connections.

@@ -14,7 +14,7 @@ use keepline::server::RequestInfo;
 use super::fields::is_field;
 use super::state::{Attempt, Request, ip_of};
 use super::time::{Civil, append_msec, append_seconds};
-use crate::config::{MapId, MapKey, Pattern, Piece, ServerName, Template, Variable};
+use crate::config::{MapId, Pattern, Piece, ServerName, Template, Variable};
 
 /// A request as its variables see it.
 #[derive(Debug, Clone, Copy)]
@@ -425,33 +425,56 @@ impl View<'_> {
     }
 
     fn map(&self, map: MapId, depth: u8, out: &mut Vec<u8>) -> bool {
-        let (Some(map), Some(depth)) = (self.request.live.map(map), depth.checked_sub(1)) else {
+        let (Some((map, rows)), Some(depth)) = (self.request.live.map(map), depth.checked_sub(1))
+        else {
             return false;
         };
         let mut source = Vec::new();
         self.append_within(&map.source, depth, &mut source);
-        let folded = source.to_ascii_lowercase();
-        let exact = map.rows.iter().find(
-            |row| matches!(&row.key, MapKey::Exact(text) if text.as_bytes() == folded.as_slice()),
-        );
-        let value = exact.map(|row| &row.value).or_else(|| {
-            let masks = map.rows.iter().filter_map(|row| match &row.key {
-                MapKey::Host(name) => Some((mask_length(name, &folded)?, &row.value)),
-                MapKey::Exact(_) | MapKey::Regex(_) => None,
-            });
-            masks
-                .max_by_key(|(length, _)| *length)
-                .map(|(_, value)| value)
-        });
-        let value = value.or_else(|| {
-            let mut rows = map.rows.iter();
-            let row = rows.find(
-                |row| matches!(&row.key, MapKey::Regex(pattern) if pattern.is_match(&source)),
-            )?;
-            Some(&row.value)
-        });
-        self.append_within(value.unwrap_or(&map.default), depth, out);
+        let Some((number, pattern)) = rows.find(&source) else {
+            self.append_within(&map.default, depth, out);
+            return true;
+        };
+        let value = &map.rows[number].value;
+        let captured = pattern.and_then(|pattern| Some((pattern, Captures::of(pattern, &source)?)));
+        if let Some((pattern, captures)) = captured {
+            self.append_captured(value, pattern, &captures, depth, out);
+        } else {
+            self.append_within(value, depth, out);
+        }
         true
+    }
+
+    /// A value of a map, with the groups of the regular expression that has chosen it.
+    fn append_captured(
+        &self,
+        template: &Template,
+        pattern: &Pattern,
+        captures: &Captures,
+        depth: u8,
+        out: &mut Vec<u8>,
+    ) {
+        for piece in template.pieces() {
+            let group = match piece {
+                Piece::Variable(Variable::Capture(number)) => Some(usize::from(*number)),
+                Piece::Variable(Variable::Slot(slot)) => {
+                    let name = self.request.live.http.slots.get(slot.0);
+                    let mut named = pattern.names();
+                    let same = |own: &str| name.is_some_and(|name| own.eq_ignore_ascii_case(name));
+                    named.find(|(_, own)| same(own)).map(|(number, _)| number)
+                }
+                Piece::Variable(_) | Piece::Literal(_) => None,
+            };
+            match (group, piece) {
+                (Some(group), _) => {
+                    out.extend_from_slice(captures.group(group).unwrap_or_default());
+                }
+                (None, Piece::Literal(text)) => out.extend_from_slice(text.as_bytes()),
+                (None, Piece::Variable(variable)) => {
+                    self.variable_within(variable, depth, out);
+                }
+            }
+        }
     }
 
     fn append_within(&self, template: &Template, depth: u8, out: &mut Vec<u8>) {
@@ -463,27 +486,6 @@ impl View<'_> {
                 }
             }
         }
-    }
-}
-
-/// How well a mask fits a host: whole names first, then masks that begin with a star, the longest
-/// first.
-fn mask_length(name: &ServerName, host: &[u8]) -> Option<(u8, usize)> {
-    let is_below = |text: &str| {
-        let rest = host.strip_suffix(text.as_bytes());
-        rest.is_some_and(|rest| rest.len() > 1 && rest.ends_with(b"."))
-    };
-    match name {
-        ServerName::Exact(text) => (text.as_bytes() == host).then_some((3, 0)),
-        ServerName::WithSubdomains(text) if text.as_bytes() == host => Some((3, 0)),
-        ServerName::WithSubdomains(text) | ServerName::Subdomains(text) => {
-            is_below(text).then_some((2, text.len()))
-        }
-        ServerName::Prefix(text) => {
-            let rest = host.strip_prefix(text.as_bytes())?;
-            rest.starts_with(b".").then_some((1, text.len()))
-        }
-        ServerName::Regex(_) => None,
     }
 }
 

@@ -10,11 +10,13 @@ use http_body::Body as _;
 use keepline_proto::ResponseHead;
 
 use super::Shared;
-use super::acquire::{acquire, acquire_new};
+use super::acquire::{NoLease, acquire, acquire_new};
 use super::event::Event;
 use super::exchange::{Exchange, Head};
+use super::http2;
 use super::interim::OnInterim;
 use super::key::Key;
+use super::lease::Lease;
 use super::meter::{self, RequestMeter};
 use super::pipeline;
 use super::response::ResponseBody;
@@ -67,26 +69,52 @@ async fn send_to(
             }
         }
     }
-    attempt_often(shared, key, &parts, body, attempts).await
+    let Some(key) = http2::key(shared, key, &parts) else {
+        let outcome = attempt_often(shared, key, &parts, body, (attempts, None)).await;
+        return outcome.map_err(|(none, _)| none.into());
+    };
+    let mut lease;
+    loop {
+        match http2::send(shared, &key, &parts, body, attempts).await {
+            http2::Sent::Done(response) => return response,
+            http2::Sent::ByHttp1 {
+                body: again,
+                attempts: made,
+                lease: given,
+            } => (body, attempts, lease) = (again, made, given),
+        }
+        match attempt_often(shared, &key, &parts, body, (attempts, lease)).await {
+            Ok(response) => return Ok(response),
+            Err((NoLease::Failed(error), _)) => return Err(error),
+            // It did not speak HTTP/2, and now it does. Each turn is a dial that found it so.
+            Err((NoLease::Session, again)) => body = again,
+        }
+    }
 }
 
 /// Sends the request on connections for `key`, after so many attempts, until one is not to be
-/// repeated.
+/// repeated; first on a connection that was dialled for it, if there is one.
 async fn attempt_often(
     shared: &Arc<Shared>,
     key: &Key,
     parts: &Parts,
     mut body: Body,
-    mut attempts: u32,
-) -> Result<Response<Body>, Error> {
+    (mut attempts, mut dialled): (u32, Option<Box<Lease>>),
+) -> Result<Response<Body>, (NoLease, Body)> {
     let is_idempotent = retry::is_idempotent(&parts.method, &parts.headers);
     let mut wants_new = false;
     loop {
         attempts += 1;
-        let mut lease = if wants_new || attempts == MOST_ATTEMPTS {
-            acquire_new(shared, key).await?
+        let acquired = if let Some(dialled) = dialled.take() {
+            Ok(dialled.told(None))
+        } else if wants_new || attempts == MOST_ATTEMPTS {
+            acquire_new(shared, key).await
         } else {
-            acquire(shared, key, is_idempotent && body.replay().is_some()).await?
+            acquire(shared, key, is_idempotent && body.replay().is_some()).await
+        };
+        let mut lease = match acquired {
+            Ok(lease) => lease,
+            Err(none) => return Err((none, body)),
         };
         lease.retries = attempts - 1;
         let replay = body.replay();
@@ -104,6 +132,7 @@ async fn attempt_often(
             is_on: shared.settings.is_retry_on,
             attempts,
             is_loss: failed.error.is_closed_early(),
+            is_unprocessed: failed.is_unprocessed,
             was_fresh,
             written,
             read,
@@ -113,7 +142,7 @@ async fn attempt_often(
         tracing::debug!(?decision, error = %failed.error, "exchange failed");
         match (decision.is_retry(), replay) {
             (true, Some(replay)) => body = replay,
-            _ => return Err(failed.error),
+            _ => return Err((failed.error.into(), Body::empty())),
         }
         shared.pool.note_retry();
         meter::retrying(key);
@@ -126,11 +155,13 @@ async fn attempt_often(
 }
 
 /// An attempt that failed, and what a retry has to know of it.
-struct Failed {
-    error: Error,
-    info: Option<ConnectionInfo>,
+pub(super) struct Failed {
+    pub(super) error: Error,
+    pub(super) info: Option<ConnectionInfo>,
     /// The body, if nobody has polled it.
-    untouched: Option<Body>,
+    pub(super) untouched: Option<Body>,
+    /// The peer says that it has not processed the request.
+    pub(super) is_unprocessed: bool,
 }
 
 /// Sends the request on one connection and waits for the head of the response.
@@ -146,6 +177,7 @@ async fn attempt(
             error,
             info: None,
             untouched: None,
+            is_unprocessed: false,
         });
     }
     let expects = expects_continue(&parts.headers) && !body.is_end_stream();
@@ -164,6 +196,7 @@ async fn attempt(
                 error,
                 info: Some(info),
                 untouched: upload.into_untouched(),
+                is_unprocessed: false,
             })
         }
     }
@@ -230,6 +263,7 @@ async fn respond(
                 error,
                 info: Some(info),
                 untouched: None,
+                is_unprocessed: false,
             });
         }
     };
@@ -287,7 +321,7 @@ fn whole_body(exchange: &mut Exchange) -> Option<Body> {
     }
 }
 
-fn expects_continue(headers: &HeaderMap) -> bool {
+pub(super) fn expects_continue(headers: &HeaderMap) -> bool {
     headers.get(header::EXPECT).is_some_and(|value| {
         value
             .as_bytes()

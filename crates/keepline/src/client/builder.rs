@@ -16,6 +16,8 @@ use keepline_proto::Config;
 use super::Transport;
 use super::connect::{SocketSettings, connect_unix};
 use super::connector::Connector;
+#[cfg(feature = "http2")]
+use super::http2::{Http2, Versions};
 use super::key::Origin;
 use super::key_settings::{KeySettings, check_limits};
 use super::life::LifeSettings;
@@ -41,6 +43,10 @@ pub(crate) struct Settings {
     pub(crate) continue_timeout: Option<Duration>,
     pub(crate) proto: Arc<Config>,
     pub(crate) connector: Option<Connector>,
+    #[cfg(feature = "http2")]
+    pub(crate) versions: Versions,
+    #[cfg(feature = "http2")]
+    pub(crate) http2: Http2,
     pub(crate) resolver: AnyResolver,
     pub(crate) follow_dns: Option<Duration>,
     pub(crate) socket: SocketSettings,
@@ -59,6 +65,10 @@ impl Default for Settings {
             continue_timeout: Some(Duration::from_secs(1)),
             proto: Arc::default(),
             connector: None,
+            #[cfg(feature = "http2")]
+            versions: Versions::default(),
+            #[cfg(feature = "http2")]
+            http2: Http2::default(),
             resolver: AnyResolver::default(),
             follow_dns: None,
             socket: SocketSettings::default(),
@@ -304,6 +314,21 @@ impl TransportBuilder {
         })
     }
 
+    /// Which versions of HTTP are spoken. Default: over TLS HTTP/2 and HTTP/1.1 by ALPN, else
+    /// HTTP/1.1, as Go. The raw layer, upgrades and CONNECT always use HTTP/1.1.
+    #[cfg(feature = "http2")]
+    pub const fn versions(mut self, versions: Versions) -> Self {
+        self.settings.versions = versions;
+        self
+    }
+
+    /// How HTTP/2 is spoken.
+    #[cfg(feature = "http2")]
+    pub const fn http2(mut self, http2: Http2) -> Self {
+        self.settings.http2 = http2;
+        self
+    }
+
     /// How responses are read: their limits.
     pub fn protocol(mut self, config: Config) -> Self {
         self.settings.proto = Arc::new(config);
@@ -351,6 +376,8 @@ impl TransportBuilder {
                 let depth = Some(depth).filter(is_pipeline);
                 depths.overrides.insert(key.clone(), depth);
             }
+            #[cfg(feature = "http2")]
+            overrides.insert(key.with_http2(), of_key);
             overrides.insert(key, of_key);
         }
         Ok(Transport::from_parts(
@@ -364,6 +391,8 @@ impl TransportBuilder {
     }
 
     fn check_times(&self) -> Result<(), Error> {
+        #[cfg(feature = "http2")]
+        self.settings.http2.check()?;
         let Settings { life, .. } = &self.settings;
         let timeouts = [
             self.settings.acquire_timeout,

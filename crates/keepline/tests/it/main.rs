@@ -2,5 +2,6 @@
 
 mod agent;
 mod client;
+mod http2;
 mod parity;
 mod server;

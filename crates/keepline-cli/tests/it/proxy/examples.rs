@@ -110,10 +110,6 @@ async fn each_example_passes_the_test_as_it_is() {
 #[tokio::test]
 async fn each_example_answers_the_same_under_both() {
     for (example, path, expected) in EXAMPLES {
-        // Files are not served yet.
-        if example == "static-site.conf" {
-            continue;
-        }
         for (name, mut command) in programs() {
             let (prefix, port) = prefix(example);
             arguments(&mut command, prefix.path(), example);

@@ -94,7 +94,7 @@ impl Task {
             };
             let lease = match lease {
                 Ok(lease) => lease,
-                Err(error) => return self.fail_first(error),
+                Err(error) => return self.fail_first(error.into()),
             };
             let pace = Pace::begin(pipeline.verdict(), is_after_cut);
             let next = std::mem::take(&mut self.next);
@@ -250,6 +250,7 @@ fn first_again(
     };
     if cause == Cause::Closed || cause == Cause::Nonsense || error.is_timeout() {
         let decision = retry::decide(&Failure {
+            is_unprocessed: false,
             is_on: line.shared.settings.is_retry_on,
             attempts: job.failures + 1,
             is_loss: error.is_closed_early(),

@@ -11,6 +11,7 @@ mod fin_race;
 mod follow_dns;
 mod idle;
 mod interim;
+mod liars;
 mod life;
 mod limits;
 mod logs;
