@@ -72,7 +72,7 @@ impl QueuedDial {
         match outcome {
             Ok((connection, None)) => pool.dialled(self.slot, reason, connection),
             Ok((connection, Some(handshaken))) => {
-                pool.opened_shared(self.slot, reason);
+                pool.opened_shared(self.slot, reason, &connection);
                 http2::adopt(&self.shared, key, self.slot, connection, handshaken);
                 // Whoever waits for a connection of its own may share this one.
                 pool.recall(self.slot);

@@ -62,6 +62,10 @@ impl pool::Entry for Box<Pooled> {
         self.id
     }
 
+    fn address(&self) -> PeerAddr {
+        self.peer
+    }
+
     fn home(&self) -> pool::Home {
         self.watch.reaper().home()
     }

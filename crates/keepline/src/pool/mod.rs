@@ -55,6 +55,8 @@ pub(crate) trait Connection: Entry + Send + 'static {
 pub(crate) trait Owner<K, C>: Send + Sync + 'static {
     /// Starts a dial that the pool has counted. `runtime`: where, if this is called outside one.
     fn dial(&self, demand: Demand<K>, runtime: Option<&Handle>);
+    /// Closes the shared connection that has carried nothing for longest: its room is needed.
+    fn evict_shared(&self);
     /// Something worth telling has happened to a connection.
     fn note(&self, connection: &C, note: Note);
 }
@@ -186,7 +188,7 @@ where
 
     /// A dial has given a connection: it goes to a waiter or becomes idle.
     pub(crate) fn dialled(&self, slot: KeySlot, reason: OpenReason, connection: C) {
-        self.0.lock().opened(slot, reason);
+        self.0.lock().opened(slot, reason, &connection);
         let watch = Arc::clone(connection.watch());
         self.0.give(slot, connection);
         watch.begin();
@@ -216,8 +218,8 @@ where
 
     /// A dial has given a connection that several exchanges share: it is busy for as long as it
     /// lives, and [`close`](Self::close) ends it.
-    pub(crate) fn opened_shared(&self, slot: KeySlot, reason: OpenReason) {
-        self.0.lock().opened(slot, reason);
+    pub(crate) fn opened_shared(&self, slot: KeySlot, reason: OpenReason, connection: &C) {
+        self.0.lock().opened(slot, reason, connection);
         self.0.note_quiet();
     }
 

@@ -44,6 +44,10 @@ impl Entry for Fake {
         self.id
     }
 
+    fn address(&self) -> crate::net::PeerAddr {
+        crate::net::PeerAddr::Unknown
+    }
+
     fn home(&self) -> Home {
         self.watch.reaper().home()
     }
@@ -71,6 +75,8 @@ impl Owner<u8, Fake> for Demands {
     fn dial(&self, demand: Demand<u8>, _: Option<&Handle>) {
         self.0.lock().unwrap().push(demand);
     }
+
+    fn evict_shared(&self) {}
 
     fn note(&self, _: &Fake, _: Note) {}
 }

@@ -83,6 +83,9 @@ where
         for (connection, reason) in effects.closed {
             self.owner.note(&connection, Note::Closing(reason));
         }
+        if effects.evict_shared {
+            self.owner.evict_shared();
+        }
         if effects.dials.is_empty() {
             return;
         }
@@ -154,7 +157,7 @@ where
 
     pub(super) fn close(&self, slot: KeySlot, connection: C, reason: CloseReason) {
         let is_shut_down = self.with(|state, effects| {
-            state.closed(slot, reason, effects);
+            state.closed((slot, &connection), reason, effects);
             state.is_shut_down()
         });
         self.owner.note(&connection, Note::Closing(reason));

@@ -341,3 +341,44 @@ async fn a_broken_connection_leaves_its_place_to_the_next() {
     let (body, info) = exchange(&transport, get(&peer.url("/"))).await.unwrap();
     assert_eq!((body.as_str(), info.id), ("x", 3));
 }
+
+/// Two addresses with two connections each: they are used in turn, whichever came back last.
+#[tokio::test]
+async fn the_least_used_address_comes_first_as_told() {
+    let one = Peer::start(always(ok("x")));
+    let other = Peer::start(always(ok("x")));
+    let addresses = [one.addr(), one.addr(), other.addr(), other.addr()];
+    let next = std::sync::Arc::<std::sync::atomic::AtomicUsize>::default();
+    let connector = move |_| {
+        let number = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let dialled = tokio::net::TcpStream::connect(addresses[number]);
+        async move { dialled.await.map(keepline::net::Stream::from) }
+    };
+    // An answer keeps its connection until it has been read.
+    let transport = Transport::builder()
+        .connector(connector)
+        .drain(0, Duration::ZERO)
+        .for_every_key(KeySettings::new().idle_order(IdleOrder::LeastUsed));
+    let transport = built(transport);
+    let held = async |count: usize| {
+        let mut held = Vec::new();
+        for _ in 0..count {
+            let response = transport.send(get("http://a/")).await.unwrap();
+            let peer = super::support::info(&response).peer;
+            held.push((peer, response));
+        }
+        held
+    };
+    for (_, response) in held(4).await {
+        text(response.into_body()).await.unwrap();
+    }
+    for _ in 0..3 {
+        let used = held(4).await;
+        assert_ne!(used[0].0, used[1].0);
+        assert_ne!(used[2].0, used[3].0);
+        for (_, response) in used {
+            text(response.into_body()).await.unwrap();
+        }
+    }
+    assert_eq!(stats(&transport).opened.total(), 4);
+}

@@ -27,12 +27,13 @@ fn burst(requests: u32, limits: Limits) -> Duration {
         dials.extend(effects.dials.drain(..).map(|demand| demand.reason));
         let fake = if let Some(reason) = dials.pop_front() {
             id += 1;
-            pool.opened(slot, reason);
-            Fake {
+            let fake = Fake {
                 id,
                 served: false,
                 home: 0,
-            }
+            };
+            pool.opened(slot, reason, &fake);
+            fake
         } else if let Some(fake) = busy.pop_front() {
             fake
         } else {
