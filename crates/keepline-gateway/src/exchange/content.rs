@@ -31,6 +31,12 @@ impl Content {
 }
 
 impl Serving<'_, '_, '_> {
+    /// The head says that there is more content than the location takes, whoever answers in it.
+    pub(super) fn is_declared_too_large(&self) -> bool {
+        let limit = self.request.scope.client.max_body_size;
+        !self.exchange.is_request_received() && over(self.exchange.remaining(), limit)
+    }
+
     /// Takes the content of the request, as far as it has to be held before it is passed on.
     pub(super) async fn take_content(&mut self) -> Result<Result<Content, Answer>, Error> {
         if self.exchange.is_request_received() {
