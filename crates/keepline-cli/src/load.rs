@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, StatusCode, Uri, response};
+use http::{HeaderMap, Method, Request, StatusCode, Uri, Version, response};
 use http_body::Body as _;
 use keepline::agent::FollowRedirects;
 use keepline::{Body, ConnectionInfo, Transport};
@@ -28,6 +28,8 @@ pub(crate) struct Plan {
     /// Asked in turn. One that is no URL fails whenever it is its turn.
     pub(crate) targets: Vec<Target>,
     pub(crate) method: Method,
+    /// What is shown; which is spoken is up to the Transport.
+    pub(crate) version: Version,
     pub(crate) fields: HeaderMap,
     pub(crate) content: Bytes,
     /// Requests in all.
@@ -127,6 +129,7 @@ impl Plan {
     pub(crate) fn request(&self, uri: &Uri) -> Request<Body> {
         let mut request = Request::new(Body::from(self.content.clone()));
         *request.method_mut() = self.method.clone();
+        *request.version_mut() = self.version;
         *request.uri_mut() = uri.clone();
         *request.headers_mut() = self.fields.clone();
         request

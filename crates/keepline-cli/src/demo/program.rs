@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{HeaderMap, Method};
+use http::{HeaderMap, Method, Version};
 use keepline::Transport;
 use rustix::time::{ClockId, clock_gettime};
 
@@ -104,6 +104,7 @@ impl Program {
         Ok(Plan {
             targets: vec![Ok(target)],
             method: Method::GET,
+            version: Version::HTTP_11,
             fields: HeaderMap::new(),
             content: Bytes::new(),
             requests,

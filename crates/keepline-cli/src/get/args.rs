@@ -54,9 +54,12 @@ pub(crate) struct RequestArgs {
     /// Follow redirects, at most 10 for each request; the answer is the last
     #[arg(short = 'L', long = "location")]
     pub(crate) follow: bool,
-    /// Speak HTTP/1.1, which is what is spoken anyway
-    #[arg(long)]
+    /// Speak HTTP/1.1 and nothing else
+    #[arg(long, conflicts_with = "http2")]
     pub(crate) http1: bool,
+    /// Speak HTTP/2 and nothing else; for http:// without asking [default: what https agrees on]
+    #[arg(long)]
+    pub(crate) http2: bool,
     /// Give up on a request after so long, its body included; 0: never
     #[arg(long, value_name = "DUR", default_value = "30s", value_parser = values::duration)]
     pub(crate) timeout: Duration,

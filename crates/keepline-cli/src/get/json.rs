@@ -6,6 +6,7 @@ use keepline::agent::Redirected;
 use keepline::{ConnectionInfo, Timings};
 use serde_json::{Value, json};
 
+use super::heads::version;
 use crate::load::Outcome;
 
 /// What became of a request. Times are in microseconds.
@@ -15,6 +16,7 @@ pub(crate) fn line(outcome: &Outcome, url: &str) -> Value {
         "url": url,
         "ok": outcome.is_ok(),
         "status": outcome.received.status().map(|status| status.as_u16()),
+        "version": outcome.received.head.as_ref().map(|head| version(head.version)),
         "redirects": redirects(outcome),
         "bytes": outcome.received.bytes,
         "time_us": micros(outcome.elapsed),

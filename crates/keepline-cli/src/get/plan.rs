@@ -5,8 +5,9 @@ use std::path::Path;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, HeaderValue, Method, Version};
 use keepline::Transport;
+use keepline::client::Versions;
 use keepline::tls::{ClientTls, ClientTlsBuilder};
 
 use super::args::{Args, PoolArgs, RequestArgs, TlsArgs};
@@ -32,6 +33,11 @@ pub(crate) fn requests(args: &Args) -> Result<Plan, Failure> {
     Ok(Plan {
         targets: args.urls.iter().map(|url| target::parse(url)).collect(),
         method: request.method.clone().unwrap_or(default),
+        version: if request.http2 {
+            Version::HTTP_2
+        } else {
+            Version::HTTP_11
+        },
         fields: fields(request),
         content: content.unwrap_or_default(),
         requests: args.requests.unwrap_or(args.urls.len() as u64),
@@ -103,7 +109,7 @@ pub(crate) fn transport(args: &Args) -> Result<Transport, Failure> {
         no_retry,
         ref unix,
     } = args.pool;
-    let mut builder = Transport::builder();
+    let mut builder = Transport::builder().versions(versions(&args.request));
     if let Some(most) = max_conns_per_host {
         builder = builder.max_connections_per_key(usize::try_from(most).unwrap_or(usize::MAX));
     }
@@ -122,6 +128,14 @@ pub(crate) fn transport(args: &Args) -> Result<Transport, Failure> {
         .tls(tls(&args.tls, |tls| tls)?)
         .build()
         .map_err(|error| Failure::new(format!("cannot start: {error}")))
+}
+
+const fn versions(args: &RequestArgs) -> Versions {
+    match (args.http1, args.http2) {
+        (true, _) => Versions::Http1,
+        (_, true) => Versions::Http2,
+        _ => Versions::Auto,
+    }
 }
 
 /// How TLS is spoken, as told by `args` and then changed by `adjust`.

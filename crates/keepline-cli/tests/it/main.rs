@@ -31,6 +31,7 @@ mod probe;
 mod proxy;
 
 mod redirects;
+mod relay;
 mod reuse;
 mod serve;
 mod watch;

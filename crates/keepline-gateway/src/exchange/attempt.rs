@@ -13,7 +13,7 @@ use keepline::{CloseReason, Error, ErrorKind};
 use tokio::time::Instant;
 
 use super::Serving;
-use super::pass::Aim;
+use super::aim::Aim;
 use super::upload::{Stopped, Upload};
 use crate::config::Cause;
 use crate::upstream::is_idempotent;
@@ -103,11 +103,11 @@ fn cause_of(error: &Error) -> Cause {
     }
 }
 
-impl Serving<'_, '_, '_> {
+impl<'l> Serving<'_, '_, 'l> {
     /// One attempt on one server, up to the head of its answer.
     pub(super) async fn attempt(
         &mut self,
-        aim: Aim<'_>,
+        aim: &Aim<'l>,
         index: usize,
         upload: &mut Upload<'_>,
     ) -> Result<Answered, Failure> {
@@ -123,7 +123,7 @@ impl Serving<'_, '_, '_> {
             });
         }
         self.patience.clear();
-        let sent = self.send_request_head(&mut exchange, aim.plan, aim.uri, upload.length());
+        let sent = self.send_request_head(&mut exchange, aim, upload.length());
         let outcome = match sent {
             Ok(()) => poll_fn(|cx| self.poll_answer(&mut exchange, upload, cx)).await,
             Err(error) => Err(Failure::not_connected(error)),
@@ -147,13 +147,11 @@ impl Serving<'_, '_, '_> {
     /// A connection to a server, within `proxy_connect_timeout`.
     async fn connect(
         &mut self,
-        aim: Aim<'_>,
+        aim: &Aim<'l>,
         index: usize,
         began: Instant,
     ) -> Result<client::Exchange, Failure> {
-        let Some(target) = aim.plan.targets.get(index) else {
-            return Err(Failure::status(Cause::Error));
-        };
+        let target = self.target(aim, index).map_err(Failure::not_connected)?;
         let freshness = if is_idempotent(self.method()) {
             Freshness::Any
         } else {
@@ -161,7 +159,7 @@ impl Serving<'_, '_, '_> {
         };
         let limit = self.request.scope.proxy.connect_timeout;
         let minds_abort = !self.request.scope.proxy.ignore_client_abort;
-        let mut connecting = std::pin::pin!(aim.group.transport.exchange_with(target, freshness));
+        let mut connecting = std::pin::pin!(aim.group.transport.exchange_with(&target, freshness));
         self.patience.clear();
         poll_fn(|cx| {
             if let Poll::Ready(connected) = connecting.as_mut().poll(cx) {

@@ -6,6 +6,7 @@
 //! the client, so that a client that goes away ends the work.
 
 mod added;
+mod aim;
 mod attempt;
 mod conditional;
 mod content;
@@ -15,6 +16,7 @@ mod limits;
 mod outbound;
 mod pace;
 mod pass;
+mod peer_tls;
 mod phases;
 mod plan;
 mod reply;

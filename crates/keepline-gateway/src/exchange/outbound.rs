@@ -11,6 +11,7 @@ use keepline::proto::forward::{Forward, forwardable};
 use keepline::proto::{BodyLength, Field, Fields, RequestLine};
 
 use super::Serving;
+use super::aim::{Aim, AskedPath};
 use super::plan::Plan;
 use super::scratch::Scratch;
 use crate::config::Server;
@@ -22,13 +23,12 @@ impl Serving<'_, '_, '_> {
     pub(super) fn send_request_head(
         &self,
         to: &mut client::Exchange,
-        plan: &Plan,
-        uri: Option<&str>,
+        aim: &Aim<'_>,
         length: BodyLength,
     ) -> Result<(), Error> {
-        let view = self.view();
+        let (view, plan) = (self.view(), aim.plan);
         let mut scratch = Scratch::lend();
-        scratch.add(|out| append_target(view, uri, out));
+        scratch.add(|out| append_target(view, &aim.path, out));
         for set in &plan.sets {
             scratch.add(|out| view.append(&set.value, out));
         }
@@ -83,12 +83,22 @@ pub(super) fn is_proper(name: &[u8], server: &Server) -> bool {
     })
 }
 
-/// The target that the upstream is asked for (`ngx_http_proxy_create_request`). `uri`: the path of
-/// `proxy_pass`, which stands for what the location matched.
-fn append_target(view: View<'_>, uri: Option<&str>, out: &mut Vec<u8>) {
+/// The target that the upstream is asked for (`ngx_http_proxy_create_request`).
+fn append_target(view: View<'_>, asked: &AskedPath<'_>, out: &mut Vec<u8>) {
     let subject = &view.request.subject;
     let target = view.head.target();
-    let Some(uri) = uri.or_else(|| (!subject.is_as_sent).then_some("")) else {
+    let uri = match asked {
+        AskedPath::Whole(path) => {
+            if path.first() == Some(&b'?') {
+                out.push(b'/');
+            }
+            out.extend_from_slice(path);
+            return;
+        }
+        AskedPath::Replaces(uri) => Some(*uri),
+        AskedPath::OfRequest => (!subject.is_as_sent).then_some(""),
+    };
+    let Some(uri) = uri else {
         let origin = target.get(subject.parts.origin.clone()).unwrap_or_default();
         if origin.first() != Some(&b'/') {
             out.push(b'/');

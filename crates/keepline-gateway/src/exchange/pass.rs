@@ -4,24 +4,15 @@ use http::Method;
 use keepline::{CloseReason, Error};
 use tokio::time::Instant;
 
+use super::Serving;
 use super::attempt::{Answered, Failure};
 use super::content::Content;
 use super::upload::Upload;
-use super::{Plan, Serving};
 use crate::answer::Answer;
-use crate::config::{Balance, Cause, Level, ProxyPass, ProxyTarget};
+use crate::config::{Balance, Cause, Level, ProxyPass};
 use crate::upstream::{
     Asker, Failed, Fared, Group, Next, Rules, Seat, Tried, cause_of, next, status_of,
 };
-
-/// Where a request is passed to.
-#[derive(Clone, Copy)]
-pub(super) struct Aim<'l> {
-    pub(super) group: &'l Group,
-    pub(super) plan: &'l Plan,
-    /// The path of `proxy_pass`, which stands for what the location matched.
-    pub(super) uri: Option<&'l str>,
-}
 
 /// How far the attempts are.
 struct Course {
@@ -43,22 +34,23 @@ impl<'l> Serving<'_, '_, 'l> {
             Ok(content) => content,
             Err(answer) => return Ok(Some(answer)),
         };
-        let mut course = self.course(aim.group);
+        let mut course = self.course(&aim.group);
         loop {
             let asker = Asker {
                 key: &course.key,
                 random: random(),
             };
             let Ok(seat) = aim.group.choose(&course.tried, asker) else {
-                self.request.attempts.begin(&aim.group.upstream.name).status = 502;
+                self.request.attempts.begin(aim.group.name()).status = 502;
                 let doing = Some("connecting to upstream");
                 self.complain(Level::Error, doing, format_args!("no live upstreams"));
                 return Ok(Some(Answer::Status(502)));
             };
-            let name = aim.group.server_name(seat.index);
-            self.request.attempts.begin(name);
+            self.request
+                .attempts
+                .begin(aim.group.server_name(seat.index));
             let mut upload = Upload::new(&content);
-            let failure = match self.attempt(aim, seat.index, &mut upload).await {
+            let failure = match self.attempt(&aim, seat.index, &mut upload).await {
                 Ok(answered) => match self.moves_on(&answered, &course, &content) {
                     Some(cause) => {
                         answered.exchange.close(CloseReason::NotDrained);
@@ -80,25 +72,6 @@ impl<'l> Serving<'_, '_, 'l> {
             if let Some(answer) = self.next_step(failure, seat, &mut course, &content) {
                 return Ok(Some(answer));
             }
-        }
-    }
-
-    /// Where `proxy_pass` leads.
-    fn aim(&self, pass: &'l ProxyPass) -> Result<Aim<'l>, Answer> {
-        let live = self.request.live;
-        match &pass.target {
-            ProxyTarget::Fixed { upstream, uri, .. } => {
-                let group = live.group(*upstream);
-                match (group, self.request.plan) {
-                    (Some(group), Some(plan)) => Ok(Aim {
-                        group,
-                        plan,
-                        uri: uri.as_deref(),
-                    }),
-                    _ => Err(Answer::Status(500)),
-                }
-            }
-            ProxyTarget::Variable(_) => Err(Answer::Status(502)),
         }
     }
 
@@ -150,7 +123,7 @@ impl<'l> Serving<'_, '_, 'l> {
     fn next_step(
         &mut self,
         failure: Failure,
-        seat: Seat<'l>,
+        seat: Seat<'_>,
         course: &mut Course,
         content: &Content,
     ) -> Option<Answer> {

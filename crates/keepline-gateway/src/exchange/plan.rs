@@ -2,17 +2,14 @@
 
 use std::sync::Arc;
 
-use keepline::client::Target;
 use keepline::server::Terms;
 
+use super::aim::Targets;
 use super::terms::terms;
 use crate::gateway::Logs;
 use crate::log::LineFile;
 
-use crate::config::{
-    AccessLog, Address, Content, LogFormat, Piece, ProxyPass, ProxyTarget, Scheme, Scope, Template,
-    UpstreamId, Variable,
-};
+use crate::config::{AccessLog, LogFormat, Piece, Scope, Template, Variable};
 use crate::upstream::Group;
 
 /// How requests are passed on from one scope.
@@ -22,8 +19,8 @@ pub(crate) struct Plan {
     pub(crate) sets: Vec<SetField>,
     /// The names that clients' fields may not have: those that are set, in lower case.
     overridden: Vec<Box<[u8]>>,
-    /// The targets of the upstream's servers, in its order, where they are known beforehand.
-    pub(crate) targets: Vec<Target>,
+    /// What connections depend on.
+    pub(crate) targets: Targets,
     /// What the client's connection is served by.
     pub(crate) terms: Terms,
     pub(crate) access_logs: Vec<OpenLog>,
@@ -82,7 +79,7 @@ impl Plan {
         Ok(Self {
             sets,
             overridden,
-            targets: targets(scope, groups)?,
+            targets: Targets::new(scope, groups)?,
             terms: terms(&scope.client),
             access_logs: access_logs(&scope.settings.access_logs, logs),
             records_fields: scope.settings.access_logs.iter().any(asks_for_fields),
@@ -125,50 +122,4 @@ fn asks_for_fields(log: &AccessLog) -> bool {
             )
         )
     })
-}
-
-/// The targets of a scope that passes on to a known upstream.
-fn targets(scope: &Scope, groups: &[Arc<Group>]) -> Result<Vec<Target>, keepline::Error> {
-    let Content::Proxy(ProxyPass {
-        target: ProxyTarget::Fixed {
-            scheme, upstream, ..
-        },
-    }) = &scope.content
-    else {
-        return Ok(Vec::new());
-    };
-    let Some(group) = group(groups, *upstream) else {
-        return Ok(Vec::new());
-    };
-    let addresses = group.addresses().iter();
-    addresses
-        .map(|address| target(scope, *scheme, address, group))
-        .collect()
-}
-
-fn group(groups: &[Arc<Group>], id: UpstreamId) -> Option<&Group> {
-    groups.get(id.0).map(|group| &**group)
-}
-
-/// What a connection to one server for one scope depends on.
-pub(crate) fn target(
-    scope: &Scope,
-    scheme: Scheme,
-    address: &Address,
-    group: &Group,
-) -> Result<Target, keepline::Error> {
-    // Connections are interchangeable by address, scheme and TLS identity; the name is not one.
-    let uri = match scheme {
-        Scheme::Http => http::Uri::from_static("http://upstream"),
-        Scheme::Https => http::Uri::from_static("https://upstream"),
-    };
-    let builder = match address {
-        Address::Inet(address) => Target::builder(&uri).address(*address),
-        Address::Unix(path) => Target::builder(&uri).unix(path),
-    };
-    let keepalive = group.upstream.keepalive.as_ref();
-    let is_local = keepalive.is_some_and(|keepalive| keepalive.is_local);
-    // 0 is the tag of those that anybody may use.
-    let tag = if is_local { scope.id.0 + 1 } else { 0 };
-    builder.tag(tag).build()
 }

@@ -16,6 +16,7 @@ pub(super) fn terms(client: &ClientSettings) -> Terms {
     terms.body_timeout = limit(client.body_timeout);
     terms.write_timeout = limit(client.send_timeout);
     terms.idle_timeout = Some(client.keepalive.timeout);
+    terms.min_idle = client.keepalive.min_timeout;
     terms.told_idle_seconds = client
         .keepalive
         .told

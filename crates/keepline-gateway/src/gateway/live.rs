@@ -5,7 +5,7 @@
 //! under the one that they began under.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::ServerConfig;
 
@@ -14,14 +14,17 @@ use super::logs::Logs;
 use super::process::{Clients, Process};
 use super::start::StartError;
 use crate::config::{
-    Config, Http, ListenAddress, Location, Map, MapId, Op, Program, Scope, ScopeId, UpstreamId,
-    ZoneId,
+    Address, Config, Http, ListenAddress, Location, Map, MapId, Op, Program, Scope, ScopeId,
+    UpstreamId, ZoneId,
 };
 use crate::error_log::ErrorLogs;
 use crate::exchange::Plan;
 use crate::limit::Zone;
 use crate::route::{Locations, MapRows};
 use crate::upstream::Group;
+
+/// Servers that only requests have named, at most: whoever sends them decides how many there are.
+const MOST_UNLISTED: usize = 1000;
 
 /// A configuration in force.
 #[derive(Debug)]
@@ -32,6 +35,8 @@ pub(crate) struct Live {
     /// By [`UpstreamId`].
     pub(crate) groups: Vec<Arc<Group>>,
     by_name: HashMap<Box<str>, UpstreamId>,
+    /// Servers that only requests have named.
+    unlisted: Mutex<HashMap<Address, Arc<Group>>>,
     /// The locations of each server, by its place in `http.servers`.
     locations: Vec<Locations>,
     plans: HashMap<ScopeId, Plan>,
@@ -42,6 +47,8 @@ pub(crate) struct Live {
     tls: HashMap<ListenAddress, Arc<ServerConfig>>,
     /// By [`ZoneId`].
     zones: Vec<Arc<Zone>>,
+    /// Of clients, at an address.
+    pub(crate) most_connections: usize,
     process: Arc<Process>,
 }
 
@@ -76,11 +83,16 @@ impl Live {
             tls: super::tls::of_addresses(&http, &endpoints)?,
             endpoints,
             by_name: by_name.collect(),
+            unlisted: Mutex::default(),
             plans: plans(&http, &groups, &logs)?,
             logs,
             zones,
             groups,
             locations,
+            most_connections: config
+                .events
+                .worker_connections
+                .saturating_mul(worker_count(config)),
             http,
             process,
         })
@@ -98,6 +110,24 @@ impl Live {
     /// The upstream with this name.
     pub(crate) fn upstream_named(&self, name: &str) -> Option<UpstreamId> {
         self.by_name.get(name).copied()
+    }
+
+    /// The group of a server that no upstream names; made when it is first asked for.
+    pub(crate) fn unlisted(
+        &self,
+        address: &Address,
+        make: impl FnOnce() -> Result<Arc<Group>, keepline::Error>,
+    ) -> Result<Arc<Group>, keepline::Error> {
+        let mut known = self.unlisted.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(group) = known.get(address) {
+            return Ok(Arc::clone(group));
+        }
+        if known.len() >= MOST_UNLISTED {
+            known.clear();
+        }
+        let group = make()?;
+        known.insert(address.clone(), Arc::clone(&group));
+        Ok(group)
     }
 
     pub(crate) fn locations(&self, server: usize) -> Option<&Locations> {
@@ -135,6 +165,12 @@ impl Live {
     pub(crate) fn process(&self) -> &Arc<Process> {
         &self.process
     }
+}
+
+/// How many threads serve.
+pub(crate) fn worker_count(config: &Config) -> usize {
+    let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    config.main.workers.unwrap_or_else(cores).max(1)
 }
 
 /// The groups of the upstreams; those of unchanged ones stay, with their connections.

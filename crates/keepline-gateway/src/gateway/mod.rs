@@ -94,18 +94,16 @@ impl Gateway {
     ) -> Result<Self, StartError> {
         let process = Arc::new(Process::new(error_logs));
         let live = Arc::new(Live::new(config, None, Arc::clone(&process))?);
-        let count = config.main.workers.unwrap_or_else(|| {
-            std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
-        });
+        let count = live::worker_count(config);
         let mut sockets = Vec::new();
         for endpoint in live.endpoints.values() {
-            sockets.push((Arc::clone(endpoint), bind(endpoint, count.max(1))?));
+            sockets.push((Arc::clone(endpoint), bind(endpoint, count)?));
         }
         let shared = Arc::new(Shared {
             live: ArcSwap::new(Arc::clone(&live)),
             retired: ArcSwap::default(),
         });
-        let workers = (0..count.max(1))
+        let workers = (0..count)
             .map(|number| Worker::start(number, &shared))
             .collect::<io::Result<Vec<_>>>()
             .map_err(StartError::worker)?;
@@ -163,11 +161,14 @@ impl Gateway {
     /// A worker has failed: it could not serve a socket, or it panicked.
     pub fn join(self) -> io::Result<()> {
         let mut outcome = Ok(());
+        let listening = self.listening.into_inner();
+        let addresses = listening.unwrap_or_else(PoisonError::into_inner);
         for worker in self.workers {
             let ended = worker.join();
             outcome = outcome.and(ended);
         }
         self.shared.live.load().logs.flush();
+        addresses.keys().for_each(remove_socket);
         outcome
     }
 
@@ -209,6 +210,14 @@ impl Stopper {
     }
 }
 
+/// A Unix socket leaves a file, which would be in the way of the next start.
+fn remove_socket(address: &ListenAddress) {
+    if let ListenAddress::Unix(path) = address {
+        // Who removed it before us has done what is to be done.
+        let _ = std::fs::remove_file(path);
+    }
+}
+
 /// A socket for each worker.
 fn bind(endpoint: &Endpoint, workers: usize) -> Result<Vec<Listener>, StartError> {
     let listen = &endpoint.listen;
@@ -217,6 +226,9 @@ fn bind(endpoint: &Endpoint, workers: usize) -> Result<Vec<Listener>, StartError
         ListenAddress::Inet(address) => {
             let mut options = BindOptions::default();
             options.only_v6 = listen.ipv6_only;
+            options.receive_buffer = listen.receive_buffer;
+            options.send_buffer = listen.send_buffer;
+            options.keep_alive = listen.tcp_keep_alive;
             options.backlog = listen
                 .backlog
                 .map_or(511, |backlog| i32::try_from(backlog).unwrap_or(i32::MAX));
@@ -269,6 +281,7 @@ fn server(live: &Live, endpoint: &Endpoint, shared: &Arc<Shared>) -> Result<Serv
         .write_timeout(limit(client.send_timeout))
         .cancel_on_half_close(true)
         .answer_options_asterisk(false)
+        .max_connections(Some(live.most_connections))
         .tls(tls_in_force(shared, &endpoint.listen.address))
         .build()
         .map_err(StartError::server)

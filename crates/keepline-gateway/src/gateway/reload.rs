@@ -56,10 +56,11 @@ impl Gateway {
         // An address that has come back is not retired, and its old connections are gone or served anew.
         retired.retain(|address, _| !live.endpoints.contains_key(address));
         for address in gone {
-            retired.insert(address.clone(), Arc::clone(before));
             if let Some(gone) = listening.remove(&address) {
                 gone.server.handle().shutdown();
+                super::remove_socket(&address);
             }
+            retired.insert(address, Arc::clone(before));
         }
         self.shared.retired.store(Arc::new(retired));
     }

@@ -1,5 +1,6 @@
 //! The state of one request.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -128,7 +129,7 @@ pub(crate) struct Attempts<'l> {
 
 impl<'l> Attempts<'l> {
     /// Begins a further one.
-    pub(crate) fn begin(&mut self, server: &'l str) -> &mut Attempt<'l> {
+    pub(crate) fn begin(&mut self, server: Cow<'l, str>) -> &mut Attempt<'l> {
         self.before.extend(self.last.take());
         self.last.insert(Attempt {
             server,
@@ -150,7 +151,7 @@ impl<'l> Attempts<'l> {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Attempt<'l> {
     /// The server's address, or the name of the upstream where none could be chosen.
-    pub(crate) server: &'l str,
+    pub(crate) server: Cow<'l, str>,
     pub(crate) status: u16,
     pub(crate) connected: Option<Duration>,
     pub(crate) answered: Option<Duration>,

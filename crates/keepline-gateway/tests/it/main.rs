@@ -5,3 +5,4 @@ mod maps;
 mod proxy;
 mod support;
 mod tls;
+mod upstream_tls;

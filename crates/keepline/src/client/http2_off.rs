@@ -25,6 +25,8 @@ impl Sessions {
 
     pub(crate) const fn close_resting(&self, _: CloseReason) {}
 
+    pub(crate) const fn evict(&self) {}
+
     pub(crate) const fn stop(&self, _: CloseReason) {}
 
     pub(crate) const fn waiting(&self) -> usize {

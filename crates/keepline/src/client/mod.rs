@@ -312,6 +312,12 @@ impl pool::Owner<Key, Box<Pooled>> for PoolOwner {
         }
     }
 
+    fn evict_shared(&self) {
+        if let Some(shared) = self.0.upgrade() {
+            shared.sessions.evict();
+        }
+    }
+
     fn note(&self, connection: &Box<Pooled>, note: Note) {
         let number = connection.id;
         match note {

@@ -55,6 +55,8 @@ pub(crate) trait Connection: Entry + Send + 'static {
 pub(crate) trait Owner<K, C>: Send + Sync + 'static {
     /// Starts a dial that the pool has counted. `runtime`: where, if this is called outside one.
     fn dial(&self, demand: Demand<K>, runtime: Option<&Handle>);
+    /// Closes the shared connection that has carried nothing for longest: its room is needed.
+    fn evict_shared(&self);
     /// Something worth telling has happened to a connection.
     fn note(&self, connection: &C, note: Note);
 }

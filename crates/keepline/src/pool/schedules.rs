@@ -76,6 +76,8 @@ impl Owner<u8, Fake> for Demands {
         self.0.lock().unwrap().push(demand);
     }
 
+    fn evict_shared(&self) {}
+
     fn note(&self, _: &Fake, _: Note) {}
 }
 

@@ -83,6 +83,9 @@ where
         for (connection, reason) in effects.closed {
             self.owner.note(&connection, Note::Closing(reason));
         }
+        if effects.evict_shared {
+            self.owner.evict_shared();
+        }
         if effects.dials.is_empty() {
             return;
         }

@@ -8,13 +8,11 @@ use std::time::Duration;
 use keepline_testkit::sockets::ReservedPort;
 use keepline_testkit::{Process, RawClient, ScratchDir, peers, within};
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::binary::{KEEPLINE, run};
+use crate::relay::{ONE_WAY, relay};
 
 /// Requests that are sent at the worst moment, at the same time.
 const AT_ONCE: usize = 8;
@@ -199,7 +197,7 @@ async fn what_it_advises_ends_502s_of_nginx_before_a_distant_gunicorn() {
     };
     let origin = ReservedPort::new().expect("a port is free");
     let way = ReservedPort::new().expect("a port is free");
-    let relay = relay(&way, &origin).await;
+    let relay = relay(&way, origin.addr()).await;
     let (_balancer, port, _scratch) = balancer(&nginx, "nginx.conf", &["-c"], &way).await;
     let start = |keep_alive: &str| {
         let mut command = Command::new(&gunicorn);
@@ -257,40 +255,6 @@ async fn what_it_advises_ends_502s_of_nginx_before_a_distant_gunicorn() {
         sleep(worst).await;
     }
     relay.abort();
-}
-
-/// The time that bytes take from the balancer to the server.
-const ONE_WAY: Duration = Duration::from_millis(30);
-
-/// A way that takes time: what comes in at `from` goes out to `to` a little later, and back.
-async fn relay(from: &ReservedPort, to: &ReservedPort) -> tokio::task::JoinHandle<()> {
-    let (to, listener) = (
-        to.addr(),
-        TcpListener::bind(from.addr()).await.expect("it is ours"),
-    );
-    tokio::spawn(async move {
-        let mut ways = JoinSet::new();
-        while let Ok((near, _)) = listener.accept().await {
-            let Ok(far) = TcpStream::connect(to).await else {
-                continue;
-            };
-            let ((near_in, near_out), (far_in, far_out)) = (near.into_split(), far.into_split());
-            ways.spawn(delay(near_in, far_out));
-            ways.spawn(delay(far_in, near_out));
-        }
-    })
-}
-
-async fn delay(mut from: OwnedReadHalf, mut to: OwnedWriteHalf) {
-    let mut bytes = vec![0; 64 * 1024];
-    loop {
-        let read = from.read(&mut bytes).await.unwrap_or(0);
-        sleep(ONE_WAY).await;
-        // The end is passed on like anything else, by dropping the half.
-        if read == 0 || to.write_all(&bytes[..read]).await.is_err() {
-            return;
-        }
-    }
 }
 
 #[tokio::test]

@@ -70,6 +70,14 @@ impl Sessions {
         }
     }
 
+    /// Closes the one that has had no stream for longest, if any has none.
+    pub(crate) fn evict(&self) {
+        let evicted = self.lock().evict();
+        if let Some(session) = evicted {
+            session.stop(CloseReason::IdleLimit);
+        }
+    }
+
     /// Starts no further stream anywhere, and closes each session when it has none.
     pub(crate) fn stop(&self, reason: CloseReason) {
         let all = self.lock().retire_all(reason);

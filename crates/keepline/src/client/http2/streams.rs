@@ -116,6 +116,12 @@ impl Streams {
         self.open == 0
     }
 
+    /// Since when it has had no stream and could have one.
+    pub(super) fn idle_since(&self) -> Option<Instant> {
+        let is_idle = self.is_resting() && self.retiring.is_none();
+        is_idle.then_some(self.resting_since)
+    }
+
     /// Why it is to be closed now, or when next to ask.
     pub(super) fn due(&self, span: &Span, now: Instant) -> Result<Option<Due>, CloseReason> {
         if !self.is_resting() {

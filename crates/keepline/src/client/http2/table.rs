@@ -279,6 +279,19 @@ impl<K: Eq + Hash + Clone, S: Clone, W> Table<K, S, W> {
         .collect()
     }
 
+    /// Retires the session that has had no stream for longest, if any has none.
+    pub(super) fn evict(&mut self) -> Option<S> {
+        let of_keys = self.keys.values_mut();
+        let all = of_keys.flat_map(|of| &mut of.sessions);
+        let oldest = all
+            .filter_map(|carried| Some((carried.streams.idle_since()?, carried)))
+            .min_by_key(|found| found.0);
+        oldest.map(|(_, carried)| {
+            carried.streams.retire(CloseReason::IdleLimit);
+            carried.session.clone()
+        })
+    }
+
     /// Sessions without a stream.
     pub(super) fn resting(&self) -> impl Iterator<Item = &S> {
         let of_keys = self.keys.values();

@@ -81,6 +81,8 @@ pub(crate) struct Effects<K, C> {
     pub(crate) closed: Vec<(C, CloseReason)>,
     /// To be started; they have been counted.
     pub(crate) dials: Vec<Demand<K>>,
+    /// A shared connection that carries nothing is to be closed, to make room.
+    pub(crate) evict_shared: bool,
 }
 
 impl<K, C> Default for Effects<K, C> {
@@ -88,6 +90,7 @@ impl<K, C> Default for Effects<K, C> {
         Self {
             closed: Vec::new(),
             dials: Vec::new(),
+            evict_shared: false,
         }
     }
 }

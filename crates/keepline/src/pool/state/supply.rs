@@ -330,6 +330,8 @@ impl<K: Eq + Hash + Clone, C: Entry, W> State<K, C, W> {
                     true
                 }
                 None => {
+                    // It takes a moment, and then gives its room to who has waited longest.
+                    effects.evict_shared |= self.resting() > 0;
                     if self.is_short(slot.0) {
                         self.starve(slot.0);
                     }

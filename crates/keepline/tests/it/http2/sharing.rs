@@ -236,3 +236,20 @@ async fn limits_and_settings_of_a_key_hold_for_its_sessions() {
         [(OpenReason::First, 1), (OpenReason::ReuseOff, 1)]
     );
 }
+
+#[tokio::test]
+async fn a_session_without_streams_makes_room_for_another_server() {
+    let one = Server::answering(Builder::new(), echo_path).await;
+    let other = Server::answering(Builder::new(), echo_path).await;
+    let transport = prior().max_connections(1).build().unwrap();
+    for server in [&one, &other, &one] {
+        let asked = transport.send(get(&server.url()));
+        let response = within("an answer", asked).await.unwrap();
+        response.into_body().text(10).await.unwrap();
+    }
+    assert_eq!(closed(&transport), [(CloseReason::IdleLimit, 2)]);
+    assert_eq!(
+        opened(&transport),
+        [(OpenReason::First, 2), (OpenReason::Evicted, 1)]
+    );
+}
