@@ -22,6 +22,7 @@ mod plan;
 mod reply;
 mod report;
 mod rewrite;
+mod rewritten;
 mod scratch;
 mod status;
 mod terms;

@@ -3,6 +3,7 @@
 mod answers;
 mod maps;
 mod proxy;
+mod rewritten;
 mod support;
 mod tls;
 mod upstream_tls;
