@@ -11,7 +11,8 @@ use crate::values;
 ///
 /// Hops come in the order of a request, the client first. A hop is a URL, which is measured like
 /// `keepline probe` does; a product, whose defaults are known; or NAME:idle=60s where they were
-/// changed, NAME:server=75s,client=60s where the two sides differ. NAME@URL measures a product.
+/// changed, NAME:server=75s,client=60s where the two sides differ. NAME@URL measures a
+/// product; without a name it is taken for what its Server field says.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Args {

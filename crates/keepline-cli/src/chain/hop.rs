@@ -11,6 +11,8 @@ use super::timeout::Timeout;
 pub(crate) struct Hop {
     pub(crate) name: String,
     pub(crate) product: Option<&'static Product>,
+    /// The product is what its `Server` field says, which may be that of a server behind it.
+    pub(crate) is_guessed: bool,
     /// Where it can be measured.
     pub(crate) url: Option<String>,
     /// As a server and as a client.
@@ -34,6 +36,20 @@ impl From<Known> for Side {
     }
 }
 
+impl Hop {
+    /// Takes it for the product that its `Server` field names, unless it was given one.
+    pub(crate) fn guess(&mut self, server_field: Option<&str>) {
+        let named = server_field.and_then(products::of_server_field);
+        if self.product.is_none()
+            && let Some(product) = named
+        {
+            self.product = Some(product);
+            self.is_guessed = true;
+            self.client = self.client.or_else(|| product.client.map(Side::from));
+        }
+    }
+}
+
 const FORM: &str = "write a URL to measure, the name of a product, or NAME:idle=60s, \
     NAME:server=75s,client=60s; NAME@URL measures a product that is known";
 
@@ -51,6 +67,7 @@ pub(crate) fn parse(text: &str) -> Result<Hop, String> {
     let mut hop = Hop {
         name: if name.is_empty() { text } else { name }.to_owned(),
         product,
+        is_guessed: false,
         url: url.map(str::to_owned),
         server: product.and_then(|product| product.server).map(Side::from),
         client: product.and_then(|product| product.client).map(Side::from),
@@ -137,6 +154,19 @@ mod tests {
             ("nginx", Some("https://x.example/a:b"))
         );
         assert_eq!(parse("http://h/").expect("it is one").name, "http://h/");
+    }
+
+    #[test]
+    fn a_hop_without_a_name_is_what_its_server_field_says() {
+        let mut hop = parse("http://h/").expect("it is one");
+        hop.guess(Some("something"));
+        assert!(hop.product.is_none() && !hop.is_guessed);
+        hop.guess(Some("nginx/1.31.3"));
+        assert_eq!(hop.product.map(|product| product.name), Some("nginx"));
+        assert!(hop.is_guessed && hop.client.is_some());
+        let mut named = parse("haproxy@http://h/").expect("it is one");
+        named.guess(Some("gunicorn"));
+        assert_eq!(named.product.map(|product| product.name), Some("haproxy"));
     }
 
     #[test]

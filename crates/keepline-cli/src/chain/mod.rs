@@ -70,7 +70,7 @@ fn links<'a>(hops: &'a [Hop], round_trips: &[Duration]) -> Vec<Link<'a>> {
         .collect()
 }
 
-/// Measures the hops that have a URL; the first one's is not needed, since it is a client only.
+/// Measures the hops that have a URL; the first one is a client only, so it is just asked what it is.
 async fn measure(args: &Args, screen: &mut Screen) -> Result<(Vec<Hop>, Vec<Duration>), Stop> {
     let mut hops = args.hops.clone();
     let mut round_trips = vec![Duration::ZERO; hops.len()];
@@ -79,6 +79,9 @@ async fn measure(args: &Args, screen: &mut Screen) -> Result<(Vec<Hop>, Vec<Dura
     let measured: Vec<_> = measured
         .filter_map(|(place, url)| url.as_ref().map(|url| (place, url.clone())))
         .collect();
+    if let (Some(Some(url)), Some(first)) = (urls.first(), hops.first_mut()) {
+        first.guess(probe::server_field(url, &args.tls).await?.as_deref());
+    }
     if measured.is_empty() {
         return Ok((hops, round_trips));
     }
@@ -86,13 +89,7 @@ async fn measure(args: &Args, screen: &mut Screen) -> Result<(Vec<Hop>, Vec<Dura
     for (place, found) in probe::idle_timeouts(&measured, &args.tls, args.budget).await? {
         let hop = &mut hops[place];
         round_trips[place] = found.round_trip;
-        let named = found.server.as_deref().and_then(products::of_server_field);
-        if hop.product.is_none()
-            && let Some(product) = named
-        {
-            hop.product = Some(product);
-            hop.client = hop.client.or_else(|| product.client.map(Side::from));
-        }
+        hop.guess(found.server.as_deref());
         hop.server = Some(Side {
             timeout: match found.timeout {
                 Some(timeout) => Timeout::After(timeout),

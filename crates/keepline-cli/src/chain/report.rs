@@ -68,8 +68,10 @@ fn sides(hop: &Hop, is_first: bool, is_last: bool) -> String {
             side.evidence.name()
         )),
     };
-    let both: Vec<_> = server.into_iter().chain(client).collect();
-    both.join(", ")
+    let guess = hop.product.filter(|_| hop.is_guessed);
+    let guess = guess.map(|product| format!("says it is {}", product.name));
+    let all: Vec<_> = guess.into_iter().chain(server).chain(client).collect();
+    all.join(", ")
 }
 
 fn words(link: &Link<'_>) -> (String, anstyle::Style) {
@@ -164,6 +166,7 @@ fn hop_json(hop: &Hop) -> Value {
     json!({
         "name": hop.name,
         "product": hop.product.map(|product| product.name),
+        "guessed": hop.is_guessed,
         "url": hop.url,
         "server_idle": side_json(hop.server),
         "client_idle": side_json(hop.client),

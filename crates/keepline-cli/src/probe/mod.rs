@@ -25,7 +25,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 
 pub(crate) use advice::safe_idle_timeout;
 pub(crate) use args::Args;
-pub(crate) use only_idle::idle_timeouts;
+pub(crate) use only_idle::{idle_timeouts, server_field};
 
 use self::behaviour::{After, Pipelining, TlsFacts, Trigger};
 use self::idle::{Idle, Scale};

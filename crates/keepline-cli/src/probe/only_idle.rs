@@ -31,12 +31,7 @@ pub(crate) async fn idle_timeouts(
     let mut measuring = JoinSet::new();
     let end = Instant::now() + budget;
     for (place, url) in servers {
-        let uri = get::url(url)?;
-        let tls = match uri.scheme_str() {
-            Some("https") => Some(tls(&uri, tls_args)?),
-            _ => None,
-        };
-        let target = Target::new(&uri, tls, Manners::towards(false, None).connections).await?;
+        let target = target(url, tls_args).await?;
         let (place, url) = (*place, url.clone());
         measuring.spawn(async move { (place, one(&url, Arc::new(target), end).await) });
     }
@@ -47,6 +42,21 @@ pub(crate) async fn idle_timeouts(
         found.push((place, one?));
     }
     Ok(found)
+}
+
+/// The `Server` field of the answers at `url`; one request.
+pub(crate) async fn server_field(url: &str, tls_args: &TlsArgs) -> Result<Option<String>, Failure> {
+    let target = Arc::new(target(url, tls_args).await?);
+    Ok(first(url, &target).await?.server)
+}
+
+async fn target(url: &str, tls_args: &TlsArgs) -> Result<Target, Failure> {
+    let uri = get::url(url)?;
+    let tls = match uri.scheme_str() {
+        Some("https") => Some(tls(&uri, tls_args)?),
+        _ => None,
+    };
+    Target::new(&uri, tls, Manners::towards(false, None).connections).await
 }
 
 async fn one(url: &str, target: Arc<Target>, end: Instant) -> Result<Found, Failure> {

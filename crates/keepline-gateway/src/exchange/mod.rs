@@ -23,6 +23,7 @@ mod refuse;
 mod reply;
 mod report;
 mod rewrite;
+mod rewritten;
 mod scratch;
 mod status;
 mod terms;

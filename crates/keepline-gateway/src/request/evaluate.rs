@@ -441,15 +441,25 @@ impl View<'_> {
         let value = &map.rows[number].value;
         let captured = pattern.and_then(|pattern| Some((pattern, Captures::of(pattern, &source)?)));
         if let Some((pattern, captures)) = captured {
-            self.append_captured(value, pattern, &captures, depth, out);
+            self.append_with_within(value, pattern, &captures, depth, out);
         } else {
             self.append_within(value, depth, out);
         }
         true
     }
 
-    /// A value of a map, with the groups of the regular expression that has chosen it.
-    fn append_captured(
+    /// Appends a value with the groups of an expression that has matched something else than the request.
+    pub(crate) fn append_with(
+        &self,
+        template: &Template,
+        pattern: &Pattern,
+        captures: &Captures,
+        out: &mut Vec<u8>,
+    ) {
+        self.append_with_within(template, pattern, captures, MAP_DEPTH, out);
+    }
+
+    fn append_with_within(
         &self,
         template: &Template,
         pattern: &Pattern,

@@ -4,6 +4,7 @@ mod answers;
 mod maps;
 mod proxy;
 mod relay;
+mod rewritten;
 mod support;
 mod tls;
 mod upstream_tls;

@@ -65,6 +65,11 @@ macro_rules! cases {
                     compare::nginx_is_as_recorded(FILE, nginx).await;
                 }
             }
+
+            #[tokio::test]
+            async fn keepline_is_as_recorded() {
+                compare::keepline_is_as_recorded(FILE).await;
+            }
         }
     )*};
 }
