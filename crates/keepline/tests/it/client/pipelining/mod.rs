@@ -5,6 +5,7 @@ mod cut;
 mod learning;
 mod order;
 mod readers;
+mod stress;
 
 use keepline::client::TransportBuilder;
 use keepline::{CloseReason, ConnectionInfo, Error, Transport};
