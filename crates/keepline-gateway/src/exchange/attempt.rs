@@ -132,9 +132,9 @@ impl<'l> Serving<'_, '_, 'l> {
             Ok(()) => poll_fn(|cx| self.poll_answer(&mut exchange, upload, cx)).await,
             Err(error) => Err(Failure::not_connected(error)),
         };
-        let outcome = outcome.and_then(|head| match says_length_twice(head.fields()) {
+        let outcome = outcome.and_then(|answer| match says_length_twice(answer.0.fields()) {
             true => Err(Failure::status(Cause::InvalidHeader)),
-            false => Ok(head),
+            false => Ok(answer),
         });
         match outcome {
             Ok((head, is_switched)) => {
