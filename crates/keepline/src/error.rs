@@ -32,6 +32,8 @@ pub enum ErrorKind {
     Timeout(Phase),
     /// The peer broke the protocol or closed too early.
     Protocol(RemoteError),
+    /// An HTTP/2 stream was reset, or its session has failed.
+    Http2,
     /// Reading or writing the connection failed.
     Io,
     /// The body that was to be sent failed.
@@ -151,7 +153,7 @@ impl Error {
             | ErrorKind::Service
             | ErrorKind::TooLarge
             | ErrorKind::Shutdown => Fault::Local,
-            ErrorKind::Protocol(_) => Fault::Remote,
+            ErrorKind::Protocol(_) | ErrorKind::Http2 => Fault::Remote,
             ErrorKind::Resolve
             | ErrorKind::Connect
             | ErrorKind::Tls
@@ -218,6 +220,7 @@ impl fmt::Display for Error {
             })?,
             ErrorKind::Protocol(error) => write!(f, "the peer broke the protocol: {error}")?,
             ErrorKind::Io => f.write_str("the connection failed")?,
+            ErrorKind::Http2 => f.write_str("the HTTP/2 stream failed")?,
             ErrorKind::Body => f.write_str("the body to be sent failed")?,
             ErrorKind::Service => f.write_str("the service failed")?,
             ErrorKind::TooLarge => f.write_str("the body is larger than allowed")?,

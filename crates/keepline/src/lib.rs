@@ -22,7 +22,7 @@
 //! TTL of an answer) are not. A feature adds and never changes.
 //!
 //! # What it does not do
-//! No HTTP/2 and no proxies yet; no redirects, no cookies, no content coding: those are layers
+//! HTTP/2 on the server only so far (feature `http2`); no proxies yet; no redirects, no cookies, no content coding: those are layers
 //! above. It opens no socket that nobody asked for, and repairs nothing that a peer sends.
 #![cfg_attr(
     not(all(feature = "client", feature = "server")),
@@ -39,6 +39,8 @@ pub mod client;
 mod deadline;
 mod driver;
 mod error;
+#[cfg(feature = "http2")]
+mod http2;
 mod info;
 #[cfg(any(feature = "client", feature = "server"))]
 mod list;

@@ -264,6 +264,7 @@ fn error_type(error: &Error) -> &'static str {
         ErrorKind::Timeout(_) => "timeout",
         ErrorKind::Protocol(_) => "protocol",
         ErrorKind::Io => "io",
+        ErrorKind::Http2 => "http2",
         ErrorKind::Body => "body",
         ErrorKind::Service => "service",
         ErrorKind::TooLarge => "too_large",

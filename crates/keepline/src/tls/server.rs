@@ -19,6 +19,8 @@ use tokio_rustls::TlsAcceptor;
 use crate::error::{BoxError, Error, ErrorKind};
 use crate::net::Stream;
 
+const HTTP_1_1: &[u8] = b"http/1.1";
+
 /// What a server shows to its clients.
 #[derive(Clone)]
 pub struct ServerTls(Arc<ServerConfig>);
@@ -41,7 +43,7 @@ impl ServerTls {
             .with_safe_default_protocol_versions()
             .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
             .map_err(tls_error)?;
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        config.alpn_protocols = vec![HTTP_1_1.to_vec()];
         Ok(Self(Arc::new(config)))
     }
 
@@ -61,6 +63,16 @@ impl ServerTls {
     #[must_use]
     pub const fn from_config(config: Arc<ServerConfig>) -> Self {
         Self(config)
+    }
+
+    /// The same offering HTTP/2 first, unless its own configuration says what it offers.
+    pub(crate) fn with_http2(&self) -> Self {
+        if self.0.alpn_protocols != [HTTP_1_1] {
+            return self.clone();
+        }
+        let mut config = ServerConfig::clone(&self.0);
+        config.alpn_protocols = vec![b"h2".to_vec(), HTTP_1_1.to_vec()];
+        Self(Arc::new(config))
     }
 
     /// Shakes hands on a stream that has none of it.
