@@ -16,9 +16,12 @@ use keepline_proto::Config;
 use super::Transport;
 use super::connect::{SocketSettings, connect_unix};
 use super::connector::Connector;
+#[cfg(feature = "http2")]
+use super::http2::{Http2, Versions};
 use super::key::Origin;
 use super::key_settings::{KeySettings, check_limits};
 use super::life::LifeSettings;
+use super::pipeline::Depths;
 use super::reuse::DrainLimits;
 use super::target::Target;
 use crate::error::{Error, ErrorKind};
@@ -40,6 +43,10 @@ pub(crate) struct Settings {
     pub(crate) continue_timeout: Option<Duration>,
     pub(crate) proto: Arc<Config>,
     pub(crate) connector: Option<Connector>,
+    #[cfg(feature = "http2")]
+    pub(crate) versions: Versions,
+    #[cfg(feature = "http2")]
+    pub(crate) http2: Http2,
     pub(crate) resolver: AnyResolver,
     pub(crate) follow_dns: Option<Duration>,
     pub(crate) socket: SocketSettings,
@@ -58,6 +65,10 @@ impl Default for Settings {
             continue_timeout: Some(Duration::from_secs(1)),
             proto: Arc::default(),
             connector: None,
+            #[cfg(feature = "http2")]
+            versions: Versions::default(),
+            #[cfg(feature = "http2")]
+            http2: Http2::default(),
             resolver: AnyResolver::default(),
             follow_dns: None,
             socket: SocketSettings::default(),
@@ -140,6 +151,12 @@ impl TransportBuilder {
     /// See [`KeySettings::max_dials`].
     pub fn max_dials_per_key(mut self, dials: usize) -> Self {
         self.for_all = self.for_all.max_dials(dials);
+        self
+    }
+
+    /// See [`KeySettings::pipeline`].
+    pub fn pipeline(mut self, depth: usize) -> Self {
+        self.for_all = self.for_all.pipeline(depth);
         self
     }
 
@@ -297,6 +314,21 @@ impl TransportBuilder {
         })
     }
 
+    /// Which versions of HTTP are spoken. Default: over TLS HTTP/2 and HTTP/1.1 by ALPN, else
+    /// HTTP/1.1, as Go. The raw layer, upgrades and CONNECT always use HTTP/1.1.
+    #[cfg(feature = "http2")]
+    pub const fn versions(mut self, versions: Versions) -> Self {
+        self.settings.versions = versions;
+        self
+    }
+
+    /// How HTTP/2 is spoken.
+    #[cfg(feature = "http2")]
+    pub const fn http2(mut self, http2: Http2) -> Self {
+        self.settings.http2 = http2;
+        self
+    }
+
     /// How responses are read: their limits.
     pub fn protocol(mut self, config: Config) -> Self {
         self.settings.proto = Arc::new(config);
@@ -331,21 +363,42 @@ impl TransportBuilder {
         };
         check_limits(&limits, &per_key)?;
         let mut overrides = HashMap::new();
+        let is_pipeline = |depth: &usize| *depth > 1;
+        let mut depths = Depths {
+            for_all: self.for_all.depth()?.filter(is_pipeline),
+            overrides: HashMap::new(),
+        };
         for (target, settings) in self.overrides {
             let of_key = settings.limits(&per_key);
             check_limits(&limits, &of_key)?;
-            overrides.insert(target.into_key(), of_key);
+            let key = target.into_key();
+            if let Some(depth) = settings.depth()? {
+                let depth = Some(depth).filter(is_pipeline);
+                depths.overrides.insert(key.clone(), depth);
+            }
+            #[cfg(feature = "http2")]
+            overrides.insert(key.with_http2(), of_key);
+            overrides.insert(key, of_key);
+        }
+        #[cfg(feature = "http2")]
+        if self.settings.versions == Versions::Http2 && depths.are_any() {
+            return Err(bad(
+                "only HTTP/1.1 knows pipelining, and it is not to be spoken: use Versions::Auto",
+            ));
         }
         Ok(Transport::from_parts(
             limits,
             overrides,
             self.settings,
+            depths,
             #[cfg(feature = "tls")]
             self.tls,
         ))
     }
 
     fn check_times(&self) -> Result<(), Error> {
+        #[cfg(feature = "http2")]
+        self.settings.http2.check()?;
         let Settings { life, .. } = &self.settings;
         let timeouts = [
             self.settings.acquire_timeout,
@@ -437,6 +490,7 @@ mod tests {
                 builder().lifetime(Duration::from_secs(1), -0.1),
             ),
             ("no requests", builder().max_requests(0)),
+            ("a pipeline for none", builder().pipeline(0)),
             ("no time to follow", builder().follow_dns(Duration::ZERO)),
             (
                 "no time to acknowledge",
@@ -458,5 +512,13 @@ mod tests {
             assert_eq!(error.kind(), ErrorKind::InvalidRequest, "{what}");
         }
         assert!(builder().max_idle(0).build().is_ok());
+    }
+
+    #[cfg(feature = "http2")]
+    #[test]
+    fn http2_alone_is_not_pipelined() {
+        let only_http2 = Transport::builder().versions(Versions::Http2);
+        let error = only_http2.pipeline(2).build().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidRequest);
     }
 }

@@ -267,6 +267,8 @@ fn error_type(error: &Error) -> &'static str {
         ErrorKind::Http2 => "http2",
         ErrorKind::Body => "body",
         ErrorKind::Service => "service",
+        ErrorKind::Content => "content",
+        ErrorKind::Redirect => "redirect",
         ErrorKind::TooLarge => "too_large",
         ErrorKind::Shutdown => "shutdown",
     }

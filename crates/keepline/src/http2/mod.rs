@@ -7,7 +7,9 @@
 mod recv;
 mod send;
 
+#[cfg(any(feature = "client", feature = "server"))]
 pub(crate) use recv::{RecvBody, RecvLimits};
+#[cfg(any(feature = "client", feature = "server"))]
 pub(crate) use send::{SendEnd, send_body};
 
 use crate::error::{Error, ErrorKind};

@@ -172,6 +172,7 @@ fn not_connected(error: io::Error) -> Error {
 #[cfg(feature = "tls")]
 async fn start_tls(shared: &Shared, route: &Route, stream: Stream) -> Result<Stream, Error> {
     use crate::tls::PeerName;
+    let offer = offer(shared, route);
     let of_transport;
     let tls = match &route.tls.tls {
         Some(tls) => tls,
@@ -181,12 +182,30 @@ async fn start_tls(shared: &Shared, route: &Route, stream: Stream) -> Result<Str
         }
     };
     match &route.tls.name {
-        Some(name) => tls.connect(name, stream).await,
+        Some(name) => tls.connect(name, stream, offer).await,
         None => {
             let name = PeerName::of_host(&route.origin.host)?;
-            tls.connect(&name, stream).await
+            tls.connect(&name, stream, offer).await
         }
     }
+}
+
+/// What the origin is offered by ALPN.
+#[cfg(all(feature = "tls", feature = "http2"))]
+fn offer(shared: &Shared, route: &Route) -> crate::tls::Offer {
+    use super::Versions;
+    use crate::tls::Offer;
+    match shared.settings.versions {
+        _ if !route.http2 => Offer::Http1,
+        Versions::Http1 => Offer::Http1,
+        Versions::Auto => Offer::Both,
+        Versions::Http2 => Offer::Http2,
+    }
+}
+
+#[cfg(all(feature = "tls", not(feature = "http2")))]
+const fn offer(_: &Shared, _: &Route) -> crate::tls::Offer {
+    crate::tls::Offer::Http1
 }
 
 #[cfg(not(feature = "tls"))]
