@@ -73,7 +73,10 @@ impl Serving<'_, '_, '_> {
             .map_or(BodyLength::Unknown, BodyLength::Known);
         let proxy = &self.request.scope.proxy;
         let server = Field::new(b"Server", self.server_field().as_bytes())?;
-        let passed = head.fields().iter().filter(|field| {
+        let rewritten = self.rewritten(head);
+        let fields = head.fields().iter().enumerate();
+        let fields = fields.map(|(place, field)| rewritten.field(place, field));
+        let passed = fields.filter(|field| {
             let is_length = is_bodiless && field.is("content-length");
             let is_hidden = HIDDEN.iter().any(|name| field.is(name))
                 && !proxy.pass_headers.iter().any(|name| field.is(name));
