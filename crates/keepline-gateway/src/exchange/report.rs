@@ -23,20 +23,7 @@ impl Serving<'_, '_, '_> {
         }
         self.request.sent.total = self.exchange.bytes_sent();
         self.request.received = self.exchange.bytes_received();
-        let mut scratch = Scratch::lend();
-        let view = self.view();
-        for log in &plan.access_logs {
-            if log
-                .condition
-                .as_ref()
-                .is_some_and(|when| !view.is_true(when))
-            {
-                continue;
-            }
-            scratch.bytes.clear();
-            append_line(&log.format, view, &mut scratch.bytes);
-            log.file.append(&scratch.bytes);
-        }
+        log_access(self.view());
     }
 
     /// Writes a message to the error logs of the scope. `doing`: what it happened while.
@@ -50,6 +37,21 @@ impl Serving<'_, '_, '_> {
         let logs = &self.request.scope.settings.error_logs;
         let open = self.request.live.error_logs();
         open.write(logs, level, connection, complaint);
+    }
+}
+
+/// Writes a request to the access logs of its scope.
+pub(super) fn log_access(view: View<'_>) {
+    let logs = view.request.plan.map_or(&[][..], |plan| &plan.access_logs);
+    let mut scratch = Scratch::lend();
+    for log in logs {
+        let condition = log.condition.as_ref();
+        if condition.is_some_and(|when| !view.is_true(when)) {
+            continue;
+        }
+        scratch.bytes.clear();
+        append_line(&log.format, view, &mut scratch.bytes);
+        log.file.append(&scratch.bytes);
     }
 }
 
