@@ -97,6 +97,10 @@ impl KeySettings {
     /// Expect. A request shares a connection before another is opened. Each server is tried first,
     /// and where it does not bear pipelining its requests go the usual way for ten minutes.
     ///
+    /// Pipelined requests speak HTTP/1.1, also to a server that offers HTTP/2, which knows no such
+    /// waiting; with HTTP/2 alone this is an error of
+    /// [`build`](super::TransportBuilder::build).
+    ///
     /// Answers come in order, so that a slow one holds up those behind it: 8 to 16 gain most of
     /// what there is to gain. Content that nobody reads holds them up for 250 ms, then they go to
     /// another connection. A server that answers in the wrong order cannot be told from one that

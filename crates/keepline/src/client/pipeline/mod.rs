@@ -107,6 +107,14 @@ pub(super) struct Depths {
     pub(super) overrides: HashMap<Key, Option<usize>>,
 }
 
+impl Depths {
+    /// Something is pipelined.
+    #[cfg(feature = "http2")]
+    pub(super) fn are_any(&self) -> bool {
+        self.for_all.is_some() || self.overrides.values().any(Option::is_some)
+    }
+}
+
 #[derive(Debug)]
 struct Keys {
     active: HashMap<Key, Arc<Pipeline>>,
