@@ -19,6 +19,7 @@ mod pass;
 mod peer_tls;
 mod phases;
 mod plan;
+mod refuse;
 mod reply;
 mod report;
 mod rewrite;
@@ -26,11 +27,13 @@ mod rewritten;
 mod scratch;
 mod status;
 mod terms;
+mod trailers;
+mod tunnel;
 mod upload;
 
 use std::sync::Arc;
 
-use keepline::server::{Exchange, Handler, HangUp};
+use keepline::server::{Exchange, Handler, HangUp, Refused};
 use keepline::{Deadline, Error};
 use tokio::time::Instant;
 
@@ -89,6 +92,10 @@ impl Handler for Gate {
         let ended = serving.run(answer).await;
         serving.log_access();
         ended
+    }
+
+    async fn refuse(&mut self, refused: &mut Refused<'_>) -> Result<(), Error> {
+        self.answer_refused(refused)
     }
 }
 

@@ -30,7 +30,7 @@ impl<'l> Serving<'_, '_, 'l> {
             Ok(aim) => aim,
             Err(answer) => return Ok(Some(answer)),
         };
-        let content = match self.take_content().await? {
+        let content = match self.take_content().await {
             Ok(content) => content,
             Err(answer) => return Ok(Some(answer)),
         };
@@ -62,7 +62,15 @@ impl<'l> Serving<'_, '_, 'l> {
                         return Ok(Some(Answer::Status(status)));
                     }
                     None => {
-                        let Answered { exchange, head } = answered;
+                        let Answered {
+                            exchange,
+                            head,
+                            is_switched,
+                        } = answered;
+                        if is_switched {
+                            self.tunnel(exchange, head).await?;
+                            return Ok(None);
+                        }
                         self.deliver(exchange, head, &mut upload).await?;
                         return Ok(None);
                     }
@@ -139,6 +147,7 @@ impl<'l> Serving<'_, '_, 'l> {
                 );
                 return Some(Answer::ClientGone);
             }
+            Failure::ContentLost(error) => return Some(self.content_lost(&error)),
             Failure::Upstream {
                 cause,
                 was_pooled,

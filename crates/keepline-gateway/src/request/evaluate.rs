@@ -177,6 +177,9 @@ impl View<'_> {
                 None => return append_port(self.info.peer(), out),
             },
             Variable::RemoteUser => return append_some(self.remote_user().as_deref(), out),
+            Variable::Request if request.line.is_some() => {
+                return append_some(request.line.as_deref(), out);
+            }
             Variable::Request => {
                 out.extend_from_slice(self.head.method().as_str().as_bytes());
                 out.push(b' ');

@@ -3,6 +3,7 @@
 mod answers;
 mod maps;
 mod proxy;
+mod relay;
 mod rewritten;
 mod support;
 mod tls;
