@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use keepline::client::{self, Freshness, Head};
-use keepline::proto::ResponseHead;
+use keepline::proto::{RemoteError, ResponseHead};
 use keepline::{CloseReason, Error, ErrorKind};
 use tokio::time::Instant;
 
@@ -212,7 +212,17 @@ impl<'l> Serving<'_, '_, 'l> {
         }
         loop {
             match exchange.poll_head(cx) {
-                Poll::Ready(Ok(Head::Interim(_))) => {}
+                Poll::Ready(Ok(Head::Interim(head))) => {
+                    if let Err(error) = self.hint(&head) {
+                        return Poll::Ready(Err(Failure::ClientGone(error)));
+                    }
+                }
+                Poll::Ready(Ok(Head::Final(head) | Head::Switched(head)))
+                    if head.wire_len() > self.request.scope.proxy.buffer_size =>
+                {
+                    let error = Error::from(RemoteError::HeadTooLarge);
+                    return Poll::Ready(Err(Failure::on(exchange, error)));
+                }
                 Poll::Ready(Ok(Head::Final(head))) => return Poll::Ready(Ok((head, false))),
                 Poll::Ready(Ok(Head::Switched(head))) if self.may_switch() => {
                     return Poll::Ready(Ok((head, true)));

@@ -27,6 +27,7 @@ mod rewritten;
 mod scratch;
 mod status;
 mod terms;
+mod trailers;
 mod tunnel;
 mod upload;
 

@@ -40,6 +40,32 @@ impl Serving<'_, '_, '_> {
     }
 }
 
+impl Serving<'_, '_, '_> {
+    /// Says why content stopped on its way to the client.
+    pub(super) fn complain_of_content(&self, error: &keepline::Error) {
+        let doing = Some("reading upstream");
+        if self.exchange.is_gone() || self.exchange.is_half_closed() {
+            let message = format_args!("client prematurely closed connection");
+            self.complain(Level::Info, Some("sending to client"), message);
+        } else {
+            match error.kind() {
+                ErrorKind::Timeout(_) => {
+                    let message = format_args!("upstream timed out (110: Connection timed out)");
+                    self.complain(Level::Error, doing, message);
+                }
+                ErrorKind::Protocol(error) if !error.is_incomplete() => {
+                    let message = format_args!("upstream sent invalid chunked response: {error}");
+                    self.complain(Level::Error, doing, message);
+                }
+                _ => {
+                    let message = format_args!("upstream prematurely closed connection");
+                    self.complain(Level::Error, doing, message);
+                }
+            }
+        }
+    }
+}
+
 /// Writes a request to the access logs of its scope.
 pub(super) fn log_access(view: View<'_>) {
     let logs = view.request.plan.map_or(&[][..], |plan| &plan.access_logs);

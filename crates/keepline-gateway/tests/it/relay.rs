@@ -156,3 +156,63 @@ async fn what_is_no_request_never_reaches_an_upstream() {
     }
     assert_eq!(peer.accepted(), 0);
 }
+
+#[tokio::test]
+async fn trailers_and_early_hints_pass_where_they_are_asked_for() {
+    let answer = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n\
+                  HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\
+                  2\r\nok\r\n0\r\nX-Sum: 1\r\n\r\n";
+    let peer = Peer::start(Script::new().repeat_forever(Script::new().expect_head().send(answer)));
+    for passes in [true, false] {
+        let gateway = before_with(&[peer.addr()], |scope| {
+            scope.proxy.pass_trailers = passes;
+            let hint = if passes { "1" } else { "0" };
+            scope.client.early_hints.0 = vec![Template::literal(hint)];
+        });
+        let mut client = gateway.connect().await;
+        client
+            .send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            .await;
+        let (answer, _) = client.read_to_end().await;
+        let answer = String::from_utf8(answer).unwrap().to_ascii_lowercase();
+        assert_eq!(answer.starts_with("http/1.1 103 "), passes, "{answer}");
+        assert_eq!(answer.contains("link: </a>"), passes, "{answer}");
+        assert_eq!(answer.contains("x-sum: 1"), passes, "{answer}");
+        assert!(answer.contains("2\r\nok\r\n0\r\n"), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_whose_head_is_too_large_is_502() {
+    let answer = format!(
+        "HTTP/1.1 200 OK\r\nX: {}\r\nContent-Length: 0\r\n\r\n",
+        "x".repeat(5000)
+    );
+    let peer = Peer::start(Script::new().expect_head().send(answer).hold());
+    let gateway = before(&[peer.addr()]);
+    let mut client = gateway.connect().await;
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert!(client.read_head().await.starts_with("HTTP/1.1 502 "));
+    peer.connection_closed(0).await;
+}
+
+#[tokio::test]
+async fn an_answer_that_is_cut_short_is_passed_on_cut_short() {
+    for answer in [
+        "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
+    ] {
+        let peer = Peer::start(Script::new().expect_head().send(answer).close());
+        let gateway = before(&[peer.addr()]);
+        let mut client = gateway.connect().await;
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        let head = client.read_head().await;
+        assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+        let (rest, _) = client.read_to_end().await;
+        let rest = String::from_utf8(rest).unwrap();
+        assert!(
+            rest.contains("half") && !rest.contains("0\r\n\r\n"),
+            "{rest}"
+        );
+    }
+}
