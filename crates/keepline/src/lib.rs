@@ -59,7 +59,7 @@ pub use keepline_proto as proto;
 pub use body::Body;
 #[cfg(feature = "client")]
 pub use client::Transport;
-pub use error::{BoxError, Error, ErrorKind, Fault, Phase};
+pub use error::{BoxError, Error, ErrorKind, Fault, Phase, ProxyRefusal};
 pub use info::{ConnectionInfo, Timings};
 #[cfg(feature = "client")]
 pub use pool::Stats;

@@ -15,13 +15,14 @@ use super::acquire::{acquire, acquire_new};
 use super::event::Event;
 use super::exchange::{Exchange, Head};
 use super::interim::OnInterim;
-use super::key::Key;
+use super::key::{Key, Via};
 use super::meter::{self, RequestMeter};
+use super::proxy::Proxy;
 use super::response::ResponseBody;
 use super::retry::{self, Decision, Failure, MOST_ATTEMPTS};
 use super::target::Target;
 use super::upload::Upload;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::upgrade::{self, OnUpgrade};
 use crate::{Body, ConnectionInfo};
 
@@ -35,11 +36,10 @@ pub(super) async fn send(
     let key = match target {
         Some(target) => target.key().clone(),
         None if parts.method == Method::CONNECT => {
-            return Err(invalid(
-                "CONNECT needs a client::Target among its extensions: the proxy to ask",
-            ));
+            let far = parts.uri.authority();
+            shared.settings.routing.key_to_proxy(far)?
         }
-        None => Key::of(&parts.uri)?,
+        None => shared.settings.routing.key(&parts.uri)?,
     };
     let meter = RequestMeter::begin(&key, &parts.method);
     let outcome = send_to(shared, &key, &parts, body).await;
@@ -67,7 +67,7 @@ async fn send_to(
         lease.retries = attempts - 1;
         let replay = body.replay();
         let was_fresh = lease.is_fresh();
-        let failed = match attempt(Exchange::new(lease), parts, body).await {
+        let failed = match attempt(Exchange::new(lease), key, parts, body).await {
             Ok(response) => return Ok(response),
             Err(failed) => failed,
         };
@@ -112,11 +112,12 @@ struct Failed {
 /// Sends the request on one connection and waits for the head of the response.
 async fn attempt(
     mut exchange: Exchange,
+    key: &Key,
     parts: &Parts,
     body: Body,
 ) -> Result<Response<Body>, Failed> {
     let body = body.made();
-    if let Err(error) = send_head(&mut exchange, parts, body.length()) {
+    if let Err(error) = send_head(&mut exchange, key, parts, body.length()) {
         exchange.give_back();
         return Err(Failed {
             error,
@@ -263,19 +264,32 @@ fn whole_body(exchange: &mut Exchange) -> Option<Body> {
     }
 }
 
-fn send_head(exchange: &mut Exchange, parts: &Parts, length: BodyLength) -> Result<(), Error> {
+fn send_head(
+    exchange: &mut Exchange,
+    key: &Key,
+    parts: &Parts,
+    length: BodyLength,
+) -> Result<(), Error> {
     // Without one there is a Target; where its socket leads is another matter.
     let authority = match (parts.uri.authority(), parts.extensions.get::<Target>()) {
         (Some(authority), _) => Cow::Borrowed(authority.as_str()),
         (None, Some(target)) => Cow::Owned(target.origin().authority()),
         (None, None) => Cow::Borrowed(""),
     };
-    let target = match parts.uri.path_and_query() {
+    let path = match parts.uri.path_and_query() {
+        Some(path) if !path.as_str().is_empty() => path.as_str(),
+        _ => "/",
+    };
+    let proxy = match &key.route().via {
+        Via::Forward(proxy) => Some(proxy),
+        Via::Host | Via::Address(_) | Via::Unix(_) | Via::Tunnel(_) => None,
+    };
+    let target = match proxy {
         // RFC 9112 §3.2.3: the far end of the tunnel, and nothing else.
-        _ if parts.method == Method::CONNECT => &authority,
-        None => "/",
-        Some(target) if target.as_str().is_empty() => "/",
-        Some(target) => target.as_str(),
+        _ if parts.method == Method::CONNECT => Cow::Borrowed(&*authority),
+        // RFC 9112 §3.2.2: a proxy has to be told the whole.
+        Some(_) => Cow::Owned(format!("http://{authority}{path}")),
+        None => Cow::Borrowed(path),
     };
     let line = RequestLine {
         method: &parts.method,
@@ -283,7 +297,14 @@ fn send_head(exchange: &mut Exchange, parts: &Parts, length: BodyLength) -> Resu
     };
     let host = Field::new(b"host", authority.as_bytes())?;
     let own_host = (!parts.headers.contains_key(header::HOST)).then_some(host);
-    let fields = own_host.into_iter().chain(fields(&parts.headers));
+    let credentials = proxy
+        .and_then(Proxy::authorization)
+        .filter(|_| !parts.headers.contains_key(header::PROXY_AUTHORIZATION))
+        .map(|value| Field::from((&header::PROXY_AUTHORIZATION, value)));
+    let fields = own_host
+        .into_iter()
+        .chain(credentials)
+        .chain(fields(&parts.headers));
     exchange.send_head(line, fields, length)
 }
 
@@ -298,8 +319,4 @@ fn expects_continue(headers: &HeaderMap) -> bool {
 
 fn fields(headers: &HeaderMap) -> impl Iterator<Item = Field<'_>> {
     headers.iter().map(Field::from)
-}
-
-fn invalid(message: &'static str) -> Error {
-    Error::caused(ErrorKind::InvalidRequest, message)
 }

@@ -59,9 +59,7 @@ impl ClientTls {
     /// Starts TLS on a stream whose other end is to prove that it is `name`. Bounded by whoever
     /// calls; dropping the future closes the stream.
     pub(crate) async fn connect(&self, name: &PeerName, stream: Stream) -> Result<Stream, Error> {
-        let plain = stream
-            .into_plain()
-            .ok_or_else(|| Error::new(ErrorKind::Tls))?;
+        let plain = stream.into_plain();
         let connector = TlsConnector::from(Arc::clone(&self.0.config));
         let tls = connector
             .connect(name.0.clone(), plain)
