@@ -12,16 +12,16 @@ pub(crate) struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "there is one, on the stack of main"
-)]
 pub(crate) enum Command {
+    Bench(crate::bench::Args),
+    Chain(crate::chain::Args),
     Demo(crate::demo::Args),
     Faults(crate::faults::Args),
     Get(crate::get::Args),
     Probe(crate::probe::Args),
+    Proxy(crate::proxy::Args),
     Serve(crate::serve::Args),
+    Watch(crate::watch::Args),
 }
 
 const EXAMPLES: &str = "\
@@ -31,6 +31,10 @@ Examples:
   keepline get http://127.0.0.1:8080/           one request: the body, like curl
   keepline get -n 101 http://127.0.0.1:8080/    which connection did each run on, and why?
   keepline probe http://127.0.0.1:8080/         for how long does that server keep an idle connection?
+  keepline chain alb node                       which server closes before its client expects it?
+  keepline proxy -t                             is /etc/nginx/nginx.conf in order, for a gateway that runs it?
+  keepline watch --port 8080                    who opens and closes connections, second by second
+  keepline bench -r 1000 http://127.0.0.1:8080/ how fast is it, and for how many of its users?
   keepline faults --script idle-fin             a server that fails as servers fail, to try a client on
 
 Exit status: 0 if all was well, 1 if a request failed, 2 for wrong usage.
@@ -48,7 +52,7 @@ mod tests {
 
     #[test]
     fn flags_of_what_is_not_there_yet_are_refused() {
-        for flag in ["--http2", "--pipeline=4", "-L", "-x=http://p"] {
+        for flag in ["--http2", "-x=http://p"] {
             let parsed = Cli::try_parse_from(["keepline", "get", flag, "http://localhost/"]);
             let error = parsed.expect_err(flag);
             assert_eq!(
@@ -65,6 +69,11 @@ mod tests {
             .get_subcommands()
             .map(|command| command.get_name().to_owned())
             .collect();
-        assert_eq!(offered, ["demo", "faults", "get", "probe", "serve"]);
+        assert_eq!(
+            offered,
+            [
+                "bench", "chain", "demo", "faults", "get", "probe", "proxy", "serve", "watch"
+            ]
+        );
     }
 }

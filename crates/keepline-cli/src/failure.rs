@@ -174,6 +174,10 @@ fn explain(kind: ErrorKind, cause: &Cause, uri: &Uri) -> (String, Option<String>
             "the network's or the server's: the connection broke".to_owned(),
             None,
         ),
+        ErrorKind::Redirect => (
+            "the server's: its redirects lead nowhere, or in a circle".to_owned(),
+            Some("without -L the redirect itself is the answer; --trace shows the way".to_owned()),
+        ),
         ErrorKind::InvalidRequest | ErrorKind::Misuse(_) | ErrorKind::Body => (
             "the request's: it cannot be sent as it was given".to_owned(),
             Some("look at -X, -H and -d".to_owned()),

@@ -1,15 +1,26 @@
-//! Latencies, exactly.
+//! Latencies: exactly, or in a histogram.
 //!
 //! A run of `get` or `demo` has at most some hundred thousand requests, so every sample is kept
-//! and percentiles are read off the sorted list: exact, eight bytes each. A histogram would bound
-//! the memory and round the values; that is worth it for a load of millions, not here.
+//! and percentiles are read off the sorted list: exact, eight bytes each. A histogram bounds the
+//! memory and rounds the values to three digits, which is right for a load of millions (`bench`).
 
 use std::time::Duration;
 
-/// The latencies of a run.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Latencies {
-    micros: Vec<u64>,
+use hdrhistogram::Histogram;
+
+/// The latencies of a run, in microseconds.
+#[derive(Debug, Clone)]
+pub(crate) enum Latencies {
+    /// All of them.
+    Exact(Vec<u64>),
+    /// So many of about each length.
+    Rounded(Box<Histogram<u64>>),
+}
+
+impl Default for Latencies {
+    fn default() -> Self {
+        Self::Exact(Vec::new())
+    }
 }
 
 /// What is told of them.
@@ -21,24 +32,58 @@ pub(crate) struct Percentiles {
 }
 
 impl Latencies {
-    pub(crate) fn add(&mut self, latency: Duration) {
-        self.micros
-            .push(u64::try_from(latency.as_micros()).unwrap_or(u64::MAX));
+    pub(crate) fn rounded(histogram: Histogram<u64>) -> Self {
+        Self::Rounded(Box::new(histogram))
     }
 
+    pub(crate) fn add(&mut self, latency: Duration) {
+        let micros = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
+        match self {
+            Self::Exact(samples) => samples.push(micros),
+            Self::Rounded(histogram) => histogram.saturating_record(micros),
+        }
+    }
+
+    /// Adds another run's; what is rounded stays so.
     pub(crate) fn merge(&mut self, other: &Self) {
-        self.micros.extend_from_slice(&other.micros);
+        match other {
+            Self::Exact(samples) => {
+                for micros in samples {
+                    self.add(Duration::from_micros(*micros));
+                }
+            }
+            Self::Rounded(histogram) => {
+                for value in histogram.iter_recorded() {
+                    for _ in 0..value.count_at_value() {
+                        self.add(Duration::from_micros(value.value_iterated_to()));
+                    }
+                }
+            }
+        }
     }
 
     /// `None` if nothing was measured.
     pub(crate) fn percentiles(&self) -> Option<Percentiles> {
-        let mut sorted = self.micros.clone();
-        sorted.sort_unstable();
-        Some(Percentiles {
-            p50: nearest_rank(&sorted, 50)?,
-            p99: nearest_rank(&sorted, 99)?,
-            max: nearest_rank(&sorted, 100)?,
-        })
+        match self {
+            Self::Exact(samples) => {
+                let mut sorted = samples.clone();
+                sorted.sort_unstable();
+                Some(Percentiles {
+                    p50: nearest_rank(&sorted, 50)?,
+                    p99: nearest_rank(&sorted, 99)?,
+                    max: nearest_rank(&sorted, 100)?,
+                })
+            }
+            Self::Rounded(histogram) if histogram.is_empty() => None,
+            Self::Rounded(histogram) => {
+                let at = |percent| Duration::from_micros(histogram.value_at_percentile(percent));
+                Some(Percentiles {
+                    p50: at(50.0),
+                    p99: at(99.0),
+                    max: Duration::from_micros(histogram.max()),
+                })
+            }
+        }
     }
 }
 

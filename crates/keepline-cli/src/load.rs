@@ -11,11 +11,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, StatusCode, Uri, response};
+use http::{HeaderMap, Method, Request, StatusCode, Uri, Version, response};
 use http_body::Body as _;
+use keepline::agent::FollowRedirects;
 use keepline::{Body, ConnectionInfo, Transport};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tower_service::Service;
 
 use crate::failure::Failure;
 use crate::trouble::Trouble;
@@ -26,12 +28,16 @@ pub(crate) struct Plan {
     /// Asked in turn. One that is no URL fails whenever it is its turn.
     pub(crate) targets: Vec<Target>,
     pub(crate) method: Method,
+    /// What is shown; which is spoken is up to the Transport.
+    pub(crate) version: Version,
     pub(crate) fields: HeaderMap,
     pub(crate) content: Bytes,
     /// Requests in all.
     pub(crate) requests: u64,
     /// Requests in flight.
     pub(crate) in_flight: u64,
+    /// Redirects that are followed for each request.
+    pub(crate) redirects: usize,
     /// Pause of each worker between its requests.
     pub(crate) interval: Duration,
     pub(crate) wanted: Wanted,
@@ -123,6 +129,7 @@ impl Plan {
     pub(crate) fn request(&self, uri: &Uri) -> Request<Body> {
         let mut request = Request::new(Body::from(self.content.clone()));
         *request.method_mut() = self.method.clone();
+        *request.version_mut() = self.version;
         *request.uri_mut() = uri.clone();
         *request.headers_mut() = self.fields.clone();
         request
@@ -147,7 +154,7 @@ impl Plan {
         let outcome = match &self.targets[target] {
             Ok(uri) => {
                 let request = self.request(uri);
-                exchange(transport, request, self.wanted, consumer, &mut received).await
+                exchange(transport, request, self, consumer, &mut received).await
             }
             Err(failure) => Err(Trouble::Url(failure.clone())),
         };
@@ -165,11 +172,12 @@ impl Plan {
 async fn exchange(
     transport: &Transport,
     request: Request<Body>,
-    wanted: Wanted,
+    plan: &Plan,
     consumer: &mut impl Consumer,
     received: &mut Received,
 ) -> Result<(), Trouble> {
-    let whole = receive(transport, request, wanted.lines, consumer, received);
+    let wanted = plan.wanted;
+    let whole = receive(transport, request, plan, consumer, received);
     match wanted.timeout {
         None => whole.await?,
         Some(limit) => match tokio::time::timeout(limit, whole).await {
@@ -186,17 +194,25 @@ async fn exchange(
 async fn receive(
     transport: &Transport,
     request: Request<Body>,
-    lines: Option<u64>,
+    plan: &Plan,
     consumer: &mut impl Consumer,
     received: &mut Received,
 ) -> Result<(), Trouble> {
-    let response = transport.send(request).await.map_err(Trouble::Request)?;
+    let response = match plan.redirects {
+        0 => transport.send(request).await,
+        most => {
+            FollowRedirects::new(transport.clone(), most)
+                .call(request)
+                .await
+        }
+    };
+    let response = response.map_err(Trouble::Request)?;
     let (head, mut body) = response.into_parts();
     consumer
         .head(received.head.insert(head))
         .map_err(Trouble::Output)?;
 
-    let mut lines = lines.map(LineLimit);
+    let mut lines = plan.wanted.lines.map(LineLimit);
     while lines.as_ref().is_none_or(|lines| lines.0 > 0) {
         let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await else {
             break;

@@ -6,6 +6,8 @@
 //! (`keepline … | head -1`) is no failure.
 
 mod args;
+mod bench;
+mod chain;
 mod demo;
 mod failure;
 mod faults;
@@ -16,6 +18,7 @@ mod latency;
 mod load;
 mod output;
 mod probe;
+mod proxy;
 mod runtime;
 mod serve;
 mod signals;
@@ -23,6 +26,7 @@ mod summary;
 mod table;
 mod trouble;
 mod values;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -33,6 +37,10 @@ use crate::failure::{Stop, WRONG_USAGE};
 use crate::output::Screen;
 
 fn main() -> ExitCode {
+    if proxy::is_nginx(std::env::args_os().next().as_deref()) {
+        let _ = keepline::net::raise_open_files_limit();
+        return proxy::run_as_nginx(std::env::args_os());
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return wrong_usage(&error),
@@ -42,10 +50,14 @@ fn main() -> ExitCode {
     let _ = keepline::net::raise_open_files_limit();
     let mut screen = Screen::new();
     let outcome = match cli.command {
+        Command::Bench(args) => bench::run(&args, &mut screen),
+        Command::Chain(args) => chain::run(&args, &mut screen),
         Command::Demo(args) => demo::run(&args, &mut screen),
         Command::Faults(args) => faults::run(&args, &mut screen),
         Command::Get(args) => get::run(&args, &mut screen),
         Command::Probe(args) => probe::run(&args, &mut screen),
+        Command::Proxy(args) => Ok(proxy::run_as_keepline(&args)),
+        Command::Watch(args) => watch::run(&args, &mut screen),
         Command::Serve(args) => serve::run(&args, &mut screen),
     };
     screen.finish();

@@ -76,6 +76,7 @@ fn short(error: &keepline::Error) -> String {
         ErrorKind::Tls => "TLS failed".to_owned(),
         ErrorKind::Timeout(_) => "timed out".to_owned(),
         ErrorKind::Protocol(error) => error.to_string(),
+        ErrorKind::Redirect => "redirects lead nowhere".to_owned(),
         ErrorKind::Io => "the connection broke".to_owned(),
         _ => "cannot be sent".to_owned(),
     }

@@ -10,6 +10,8 @@ const LONGEST_HEAD: usize = 64 * 1024;
 #[derive(Debug, Default)]
 pub(crate) struct Reader {
     unread: Vec<u8>,
+    /// So much of it has no end of a head or line in it: each byte is looked at once.
+    scanned: usize,
     state: State,
 }
 
@@ -91,7 +93,7 @@ impl Reader {
     }
 
     fn head(&mut self) -> Result<(Request, Option<Head>), Progress> {
-        let Some(length) = find(&self.unread, b"\r\n\r\n") else {
+        let Some(length) = self.find(b"\r\n\r\n") else {
             return Err(if self.unread.len() > LONGEST_HEAD {
                 Progress::Unreadable
             } else {
@@ -155,8 +157,25 @@ impl Reader {
         Ok(left - here as u64)
     }
 
+    /// Where `wanted` begins, looked for behind what has been looked at.
+    fn find(&mut self, wanted: &[u8]) -> Option<usize> {
+        let from = self.scanned.saturating_sub(wanted.len() - 1);
+        let unseen = self.unread.get(from..).unwrap_or_default();
+        let mut windows = unseen.windows(wanted.len());
+        match windows.position(|window| window == wanted) {
+            Some(place) => {
+                self.scanned = 0;
+                Some(from + place)
+            }
+            None => {
+                self.scanned = self.unread.len();
+                None
+            }
+        }
+    }
+
     fn line(&mut self, body: Body) -> Result<String, Stuck> {
-        let Some(length) = find(&self.unread, b"\r\n") else {
+        let Some(length) = self.find(b"\r\n") else {
             return Err(if self.unread.len() > LONGEST_HEAD {
                 Stuck::Unreadable
             } else {
@@ -178,12 +197,6 @@ struct Head {
 enum Stuck {
     At(Body),
     Unreadable,
-}
-
-fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
-    bytes
-        .windows(wanted.len())
-        .position(|window| window == wanted)
 }
 
 #[cfg(test)]

@@ -54,9 +54,27 @@ impl Body {
         }
         match body {
             Some(body) if body.is_end_stream() => Self::empty(),
-            Some(body) => Self(Kind::Stream(Box::pin(Foreign { body }))),
+            Some(body) => Self::foreign(body, ErrorKind::Body),
             None => Self::empty(),
         }
+    }
+
+    /// A body made of one that has been received; what of it fails by itself is the content.
+    #[cfg(feature = "compression")]
+    pub(crate) fn received<B>(body: B) -> Self
+    where
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        Self::foreign(body, ErrorKind::Content)
+    }
+
+    fn foreign<B>(body: B, failure: ErrorKind) -> Self
+    where
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        Self(Kind::Stream(Box::pin(Foreign { body, failure })))
     }
 
     /// A stream whose errors are ours already.
@@ -94,6 +112,34 @@ impl Body {
             }
         }
         Ok(first.unwrap_or_else(|| whole.freeze()))
+    }
+
+    /// The content, if it lies in memory.
+    pub(crate) fn in_memory(&self) -> Option<Bytes> {
+        match &self.0 {
+            Kind::Empty => Some(Bytes::new()),
+            Kind::Full(bytes) => Some(bytes.clone()),
+            Kind::Factory(_) | Kind::Stream(_) => None,
+        }
+    }
+
+    /// The whole content as text, at most `limit` bytes of it.
+    ///
+    /// # Errors
+    /// As [`bytes`](Self::bytes); and content that is not UTF-8, as [`ErrorKind::Content`].
+    pub async fn text(self, limit: usize) -> Result<String, Error> {
+        let bytes = self.bytes(limit).await?;
+        String::from_utf8(bytes.into()).map_err(|error| Error::caused(ErrorKind::Content, error))
+    }
+
+    /// The whole content, at most `limit` bytes of it, read as JSON.
+    ///
+    /// # Errors
+    /// As [`bytes`](Self::bytes); and content that is not this, as [`ErrorKind::Content`].
+    #[cfg(feature = "json")]
+    pub async fn json<T: serde::de::DeserializeOwned>(self, limit: usize) -> Result<T, Error> {
+        let bytes = self.bytes(limit).await?;
+        serde_json::from_slice(&bytes).map_err(|error| Error::caused(ErrorKind::Content, error))
     }
 
     /// The body for another attempt, if it can be made again.
@@ -223,6 +269,7 @@ pin_project_lite::pin_project! {
     struct Foreign<B> {
         #[pin]
         body: B,
+        failure: ErrorKind,
     }
 }
 
@@ -238,8 +285,9 @@ where
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let frame = ready!(self.project().body.poll_frame(cx));
-        Poll::Ready(frame.map(|frame| frame.map_err(own_error)))
+        let this = self.project();
+        let frame = ready!(this.body.poll_frame(cx));
+        Poll::Ready(frame.map(|frame| frame.map_err(|error| own_error(error, *this.failure))))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -252,9 +300,9 @@ where
 }
 
 /// An error of a body; ours stays as it is.
-fn own_error(error: impl Into<BoxError>) -> Error {
+fn own_error(error: impl Into<BoxError>, kind: ErrorKind) -> Error {
     match error.into().downcast::<Error>() {
         Ok(own) => *own,
-        Err(error) => Error::caused(ErrorKind::Body, error),
+        Err(error) => Error::caused(kind, error),
     }
 }

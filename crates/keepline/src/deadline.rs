@@ -16,34 +16,34 @@ use tokio::time::{Instant, Sleep};
 
 /// One deadline, lazily re-armed.
 #[derive(Debug, Default)]
-pub(crate) struct Deadline {
+pub struct Deadline {
     at: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl Deadline {
     /// Sets the deadline `after` from now; `None` waits forever, as does a time too far to tell.
-    pub(crate) fn set(&mut self, after: Option<Duration>) {
+    pub fn set(&mut self, after: Option<Duration>) {
         self.at = after.and_then(|after| Instant::now().checked_add(after));
     }
 
     /// Sets the deadline at an instant.
-    pub(crate) const fn set_at(&mut self, at: Option<Instant>) {
+    pub const fn set_at(&mut self, at: Option<Instant>) {
         self.at = at;
     }
 
     /// No deadline.
-    pub(crate) const fn clear(&mut self) {
+    pub const fn clear(&mut self) {
         self.at = None;
     }
 
     /// The instant that is set.
-    pub(crate) const fn at(&self) -> Option<Instant> {
+    pub const fn at(&self) -> Option<Instant> {
         self.at
     }
 
     /// Ready once the deadline has passed.
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(at) = self.at else {
             return Poll::Pending;
         };

@@ -34,12 +34,19 @@ pub enum ErrorKind {
     Timeout(Phase),
     /// The peer broke the protocol or closed too early.
     Protocol(RemoteError),
+    /// An HTTP/2 stream was reset, or its session has failed.
+    Http2,
     /// Reading or writing the connection failed.
     Io,
     /// The body that was to be sent failed.
     Body,
     /// The service of a server failed.
     Service,
+    /// Content that was received is not what it was read as: its coding is broken, or it is no
+    /// text or JSON.
+    Content,
+    /// A redirect leads nowhere, or there were more of them than allowed.
+    Redirect,
     /// A body is larger than the reader allows.
     TooLarge,
     /// The Transport or server was shut down.
@@ -66,6 +73,8 @@ pub enum ProxyRefusal {
 pub enum Phase {
     /// Waiting for a free connection.
     Acquire,
+    /// Waiting for the answer to an HTTP/2 PING: the peer has died without a word.
+    Ping,
     /// Resolving the name.
     Resolve,
     /// Connecting the socket.
@@ -126,6 +135,22 @@ impl Error {
         Self::new(ErrorKind::Timeout(phase))
     }
 
+    /// The same error once more, for somebody else who counted on the same dial.
+    #[cfg(feature = "http2")]
+    pub(crate) fn repeated(&self) -> Self {
+        let repeated = self.0.source.as_ref().map(|source| -> BoxError {
+            match source.downcast_ref::<io::Error>() {
+                Some(io) => Box::new(io::Error::new(io.kind(), io.to_string())),
+                None => source.to_string().into(),
+            }
+        });
+        Self(Box::new(Inner {
+            kind: self.0.kind,
+            source: repeated,
+            connection: self.0.connection.clone(),
+        }))
+    }
+
     /// Adds the connection that the exchange ran on, unless it is known.
     #[must_use]
     pub(crate) fn on(mut self, connection: ConnectionInfo) -> Self {
@@ -169,7 +194,10 @@ impl Error {
             | ErrorKind::Service
             | ErrorKind::TooLarge
             | ErrorKind::Shutdown => Fault::Local,
-            ErrorKind::Protocol(_) => Fault::Remote,
+            ErrorKind::Protocol(_)
+            | ErrorKind::Http2
+            | ErrorKind::Content
+            | ErrorKind::Redirect => Fault::Remote,
             ErrorKind::Resolve
             | ErrorKind::Connect
             | ErrorKind::Proxy(_)
@@ -230,6 +258,7 @@ impl fmt::Display for Error {
             ErrorKind::Timeout(phase) => f.write_str(match phase {
                 Phase::Acquire => "timed out waiting for a free connection",
                 Phase::Resolve => "timed out resolving the name",
+                Phase::Ping => "the peer no longer answers",
                 Phase::Connect => "timed out connecting",
                 Phase::Proxy => "timed out waiting for the proxy",
                 Phase::Handshake => "timed out in the TLS handshake",
@@ -240,8 +269,11 @@ impl fmt::Display for Error {
             })?,
             ErrorKind::Protocol(error) => write!(f, "the peer broke the protocol: {error}")?,
             ErrorKind::Io => f.write_str("the connection failed")?,
+            ErrorKind::Http2 => f.write_str("the HTTP/2 stream failed")?,
             ErrorKind::Body => f.write_str("the body to be sent failed")?,
             ErrorKind::Service => f.write_str("the service failed")?,
+            ErrorKind::Content => f.write_str("the content cannot be read")?,
+            ErrorKind::Redirect => f.write_str("the redirect is not followed")?,
             ErrorKind::TooLarge => f.write_str("the body is larger than allowed")?,
             ErrorKind::Shutdown => f.write_str("it has been shut down")?,
         }

@@ -1,6 +1,7 @@
 //! HTTP connections that stay: a client and a server for HTTP/1.1 on tokio, with a reason for every
 //! connection that opens or closes.
 //!
+//! - [`Client`] follows redirects, keeps cookies and gives up in time: Go's `http.Client`.
 //! - [`Transport`] sends requests over connections that it keeps (Go: `http.Transport`).
 //! - [`server::Server`] serves any tower service.
 //! - Below both lies a raw exchange, [`client::Exchange`] and [`server::Exchange`]: heads as spans,
@@ -18,12 +19,12 @@
 //!
 //! # Features
 //! `client`, `server` and `tls` (rustls) are on by default; `metrics` (what a Transport does, for the
-//! `metrics` facade) and `hickory` (names resolved by [`net::Hickory`](crate::net), which knows the
-//! TTL of an answer) are not. A feature adds and never changes.
+//! `metrics` facade), `http2`, `hickory` (names resolved by [`net::Hickory`](crate::net), which knows
+//! the TTL of an answer), and for the [`Client`] `compression`, `cookies` and `json` are not. A feature adds
+//! and never changes.
 //!
 //! # What it does not do
-//! No HTTP/2 and no proxies yet; no redirects, no cookies, no content coding: those are layers
-//! above. It opens no socket that nobody asked for, and repairs nothing that a peer sends.
+//! No proxies yet. It opens no socket that nobody asked for, and repairs nothing that a peer sends.
 #![cfg_attr(
     not(all(feature = "client", feature = "server")),
     allow(
@@ -32,6 +33,8 @@
     )
 )]
 
+#[cfg(feature = "client")]
+pub mod agent;
 mod body;
 mod buffer;
 #[cfg(feature = "client")]
@@ -39,6 +42,8 @@ pub mod client;
 mod deadline;
 mod driver;
 mod error;
+#[cfg(feature = "http2")]
+mod http2;
 mod info;
 #[cfg(any(feature = "client", feature = "server"))]
 mod list;
@@ -56,9 +61,12 @@ pub mod upgrade;
 /// HTTP/1.1 without I/O: what this crate speaks, and its limits and errors.
 pub use keepline_proto as proto;
 
+#[cfg(feature = "client")]
+pub use agent::Client;
 pub use body::Body;
 #[cfg(feature = "client")]
 pub use client::Transport;
+pub use deadline::Deadline;
 pub use error::{BoxError, Error, ErrorKind, Fault, Phase, ProxyRefusal};
 pub use info::{ConnectionInfo, Timings};
 #[cfg(feature = "client")]

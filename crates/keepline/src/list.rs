@@ -203,7 +203,7 @@ mod tests {
         assert_eq!(numbers.list.front(), numbers.list.back());
         numbers.list.remove(&mut numbers.slab, places[0]);
         assert_eq!((numbers.list.front(), numbers.list.back()), (None, None));
-        assert_eq!(numbers.values(), []);
+        assert!(numbers.values().is_empty());
     }
 
     #[test]

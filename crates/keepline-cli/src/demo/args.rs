@@ -2,7 +2,7 @@
 
 /// See what reuse is, when it fails, and what it saves, in a few seconds.
 ///
-/// Runs a server and a client in this process and counts their connections, also in the kernel.
+/// Runs an origin, a gateway and a client in this process and counts their connections, also in the kernel.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -22,4 +22,4 @@ Examples:
 
 The first table shows three programs that ask the same question again and again: one reads each
 answer to its end, one drops it after five lines, one drops it and has the rest drained. The second
-shows what reuse saves. Connections are counted twice, by keepline and by the kernel.";
+puts a gateway between them, which keeps connections on either side. The third shows what reuse saves. Connections are counted twice, by keepline and by the kernel.";

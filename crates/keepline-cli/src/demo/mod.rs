@@ -1,13 +1,17 @@
-//! `keepline demo`: a server and a client in one process, and what their connections come to.
+//! `keepline demo`: an origin, a gateway and a client in one process, and what their connections come to.
 
 mod args;
+mod gateway;
 mod origin;
+mod place;
 mod program;
 mod report;
 
 pub(crate) use args::Args;
 
+use self::gateway::{Gateway, KEPT, NOT_KEPT};
 use self::origin::Origin;
+use self::place::Place;
 use self::program::{Measured, Program};
 use crate::failure::{Stop, Verdict};
 use crate::human::Plural;
@@ -79,6 +83,41 @@ const COMPARISON: [(&str, Program, bool); 4] = [
     ("https, each", RECONNECTS, true),
 ];
 
+const GATEWAY: Program = Program {
+    name: "gateway",
+    path: KEPT,
+    ..REUSES
+};
+const GATEWAY_RECONNECTS: Program = Program {
+    name: "gateway-no-reuse-by-client",
+    is_reuse_off: true,
+    ..GATEWAY
+};
+const GATEWAY_DIALS: Program = Program {
+    name: "gateway-no-reuse-upstream",
+    path: NOT_KEPT,
+    ..GATEWAY
+};
+
+/// A client, the gateway, the origin: label, program, what it shows.
+const THROUGH_GATEWAY: [(&str, Program, &str); 3] = [
+    (
+        "client and gateway keep theirs",
+        GATEWAY,
+        "The gateway is a server on one side and a client on the other; each side keeps its own.",
+    ),
+    (
+        "the client dials each time",
+        GATEWAY_RECONNECTS,
+        "Clients come and go, and the origin does not notice: its connection is the gateway's.",
+    ),
+    (
+        "the gateway dials each time",
+        GATEWAY_DIALS,
+        "Without an upstream block nothing is kept towards the origin (nginx's rule, and its trap).",
+    ),
+];
+
 const COMPARISON_NOTES: [&str; 2] = [
     "CPU time is that of client and server together, system calls included.",
     "Segments are the client's, counted by the kernel up to the close of each connection.",
@@ -88,15 +127,17 @@ const COMPARISON_NOTES: [&str; 2] = [
 pub(crate) fn run(args: &Args, screen: &mut Screen) -> Result<Verdict, Stop> {
     let origin = Origin::start_http()?;
     let secure = Origin::start_https()?;
+    let gateway = Gateway::start(origin.place())?;
     runtime::block_on(async {
         let mut demo = Demo {
             args,
             screen,
             total: Summary::default(),
         };
-        demo.text("A server and a client in this process, over loopback.\n")?;
-        demo.classics(&origin).await?;
-        demo.comparison(&origin, &secure).await?;
+        demo.text("An origin, a gateway and a client in this process, over loopback.\n")?;
+        demo.classics(origin.place()).await?;
+        demo.through_gateway(&origin, gateway.place()).await?;
+        demo.comparison(origin.place(), secure.place()).await?;
         demo.end()
     })?
 }
@@ -112,21 +153,21 @@ impl Demo<'_> {
     async fn measure(
         &mut self,
         program: Program,
-        origin: &Origin,
+        place: &Place,
         requests: u64,
     ) -> Result<Measured, Stop> {
         let measured = program
-            .run(origin, self.args.requests.unwrap_or(requests))
+            .run(place, self.args.requests.unwrap_or(requests))
             .await?;
         self.total.merge(&measured.summary);
         if self.args.json {
-            let line = report::json(origin.scheme(), &program, &measured);
+            let line = report::json(place.scheme(), &program, &measured);
             self.screen.line(line)?;
         }
         Ok(measured)
     }
 
-    async fn classics(&mut self, origin: &Origin) -> Result<(), Stop> {
+    async fn classics(&mut self, origin: &Place) -> Result<(), Stop> {
         self.heading("The same question, again and again: what becomes of the answer?")?;
         let mut rows = Vec::new();
         for (label, program, _) in CLASSICS {
@@ -140,7 +181,23 @@ impl Demo<'_> {
         self.text("")
     }
 
-    async fn comparison(&mut self, origin: &Origin, secure: &Origin) -> Result<(), Stop> {
+    async fn through_gateway(&mut self, origin: &Origin, gateway: &Place) -> Result<(), Stop> {
+        self.heading("Through a gateway, keepline proxy: whose connections are kept?")?;
+        let mut rows = Vec::new();
+        for (label, program, _) in THROUGH_GATEWAY {
+            let before = origin.accepted();
+            let measured = self.measure(program, gateway, CLASSIC).await?;
+            rows.push((label, measured, origin.accepted() - before));
+        }
+        self.table(&report::through_gateway(&rows))?;
+        self.text("")?;
+        for (_, _, explanation) in THROUGH_GATEWAY {
+            self.text(&format!("- {explanation}"))?;
+        }
+        self.text("")
+    }
+
+    async fn comparison(&mut self, origin: &Place, secure: &Place) -> Result<(), Stop> {
         let requests = self.args.requests.unwrap_or(COMPARED);
         self.heading(&format!(
             "What reuse saves: {}, with one connection and with one each",

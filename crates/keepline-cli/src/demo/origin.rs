@@ -1,22 +1,21 @@
 //! The demo's server.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 
 use keepline::net::Listener;
 use keepline::server::{Handle, Server, Workers};
 use keepline::tls::ClientTls;
 
+use super::place::Place;
 use crate::failure::Failure;
 use crate::serve::{self, SelfSigned};
 
 /// A server in a thread of this process; dropping it ends it.
 #[derive(Debug)]
 pub(crate) struct Origin {
-    address: SocketAddr,
+    place: Place,
     handle: Handle,
     workers: Option<Workers>,
-    /// What a client has to trust, if this speaks https.
-    trust: Option<ClientTls>,
 }
 
 impl Origin {
@@ -38,32 +37,21 @@ impl Origin {
         let any_port = (Ipv4Addr::LOCALHOST, 0).into();
         let listeners = serve::listen(any_port, 1)?;
         let address = listeners.first().and_then(Listener::local_addr);
+        let address = address.ok_or_else(|| Failure::new("the demo's server has no address"))?;
         Ok(Self {
-            address: address.ok_or_else(|| Failure::new("the demo's server has no address"))?,
+            place: Place { address, trust },
             handle: server.handle(),
             workers: Some(serve::start(server, listeners, None)?),
-            trust,
         })
     }
 
-    pub(crate) fn port(&self) -> u16 {
-        self.address.port()
+    pub(crate) const fn place(&self) -> &Place {
+        &self.place
     }
 
-    pub(crate) fn scheme(&self) -> &'static str {
-        if self.trust.is_some() {
-            "https"
-        } else {
-            "http"
-        }
-    }
-
-    pub(crate) fn url(&self, path: &str) -> String {
-        format!("{}://{}{path}", self.scheme(), self.address)
-    }
-
-    pub(crate) fn trust(&self) -> Option<&ClientTls> {
-        self.trust.as_ref()
+    /// The connections that it has accepted so far.
+    pub(crate) fn accepted(&self) -> u64 {
+        self.handle.stats().opened
     }
 }
 

@@ -3,11 +3,11 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{HeaderMap, Method};
+use http::{HeaderMap, Method, Version};
 use keepline::Transport;
 use rustix::time::{ClockId, clock_gettime};
 
-use super::origin::Origin;
+use super::place::Place;
 use crate::failure::Failure;
 use crate::kernel::{Tally, Watch};
 use crate::load::{Discard, Plan, Wanted};
@@ -47,17 +47,17 @@ impl Measured {
 
 impl Program {
     /// Runs it, one request after the other.
-    pub(crate) async fn run(&self, origin: &Origin, requests: u64) -> Result<Measured, Failure> {
-        let transport = self.transport(origin)?;
-        let plan = self.plan(origin, requests)?;
-        let mut watch = Watch::start(origin.port()).ok();
+    pub(crate) async fn run(&self, place: &Place, requests: u64) -> Result<Measured, Failure> {
+        let transport = self.transport(place)?;
+        let plan = self.plan(place, requests)?;
+        let mut watch = Watch::start(place.address.port()).ok();
         let mut summary = Summary::default();
         let mut tls_handshakes = 0;
         let cpu_before = cpu_time();
         for number in 1..=requests {
             let outcome = plan.make(&transport, number, &mut Discard).await;
             if let Some(trouble) = &outcome.trouble {
-                return Err(trouble.explain(&origin.url(self.path)));
+                return Err(trouble.explain(&place.url(self.path)));
             }
             let new = outcome.connection().filter(|connection| !connection.reused);
             tls_handshakes += u64::from(new.is_some_and(|new| new.timings.tls.is_some()));
@@ -80,7 +80,7 @@ impl Program {
         })
     }
 
-    fn transport(&self, origin: &Origin) -> Result<Transport, Failure> {
+    fn transport(&self, place: &Place) -> Result<Transport, Failure> {
         let mut builder = Transport::builder();
         if self.is_drain_off {
             builder = builder.drain(0, Duration::ZERO);
@@ -88,7 +88,7 @@ impl Program {
         if self.is_reuse_off {
             builder = builder.max_idle(0);
         }
-        if let Some(tls) = origin.trust() {
+        if let Some(tls) = &place.trust {
             builder = builder.tls(tls.clone());
         }
         builder
@@ -96,18 +96,20 @@ impl Program {
             .map_err(|error| Failure::new(format!("the client of the demo: {error}")))
     }
 
-    fn plan(&self, origin: &Origin, requests: u64) -> Result<Plan, Failure> {
-        let url = origin.url(self.path);
+    fn plan(&self, place: &Place, requests: u64) -> Result<Plan, Failure> {
+        let url = place.url(self.path);
         let target = url
             .parse()
             .map_err(|error| Failure::new(format!("{url}: {error}")))?;
         Ok(Plan {
             targets: vec![Ok(target)],
             method: Method::GET,
+            version: Version::HTTP_11,
             fields: HeaderMap::new(),
             content: Bytes::new(),
             requests,
             in_flight: 1,
+            redirects: 0,
             interval: Duration::ZERO,
             wanted: Wanted {
                 lines: self.read_lines,

@@ -34,6 +34,29 @@ pub(crate) fn classics(rows: &[(&str, Measured)]) -> Table {
     table
 }
 
+/// Programs with a gateway between them and the origin, and the connections that the origin saw.
+pub(crate) fn through_gateway(rows: &[(&str, Measured, u64)]) -> Table {
+    let mut table = Table::new(&[
+        ("the program", Align::Left),
+        ("requests", Align::Right),
+        ("opened by client", Align::Right),
+        ("opened by gateway", Align::Right),
+    ]);
+    let count = |count: u64| {
+        let style = if count <= 1 { GOOD } else { NOTABLE };
+        Cell::styled(count.to_string(), style)
+    };
+    for (label, measured, upstream) in rows {
+        table.push(vec![
+            (*label).into(),
+            measured.summary.requests.to_string().into(),
+            count(measured.summary.opened.total()),
+            count(*upstream),
+        ]);
+    }
+    table
+}
+
 /// The same requests, side by side.
 pub(crate) fn comparison(columns: &[(&'static str, Measured)]) -> Table {
     let mut headings = vec![("", Align::Left)];

@@ -51,9 +51,15 @@ pub(crate) struct RequestArgs {
     /// Content to send; @FILE is read from the file, @- from standard input
     #[arg(short = 'd', long, value_name = "DATA")]
     pub(crate) data: Option<String>,
-    /// Speak HTTP/1.1, which is what is spoken anyway
-    #[arg(long)]
+    /// Follow redirects, at most 10 for each request; the answer is the last
+    #[arg(short = 'L', long = "location")]
+    pub(crate) follow: bool,
+    /// Speak HTTP/1.1 and nothing else
+    #[arg(long, conflicts_with = "http2")]
     pub(crate) http1: bool,
+    /// Speak HTTP/2 and nothing else; for http:// without asking [default: what https agrees on]
+    #[arg(long)]
+    pub(crate) http2: bool,
     /// Give up on a request after so long, its body included; 0: never
     #[arg(long, value_name = "DUR", default_value = "30s", value_parser = values::duration)]
     pub(crate) timeout: Duration,
@@ -100,6 +106,10 @@ pub(crate) struct PoolArgs {
     /// Requests that a connection carries at most [default: no limit]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) max_requests: Option<u64>,
+    /// Requests that may share a connection before they are answered: the C requests in flight
+    /// share ⌈C/DEPTH⌉ connections. For methods that bear repeating, never POST
+    #[arg(long, value_name = "DEPTH", default_value = "1", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) pipeline: u16,
     /// Connect to the Unix socket at PATH, whatever the host of the URL
     #[arg(long, value_name = "PATH")]
     pub(crate) unix: Option<PathBuf>,

@@ -24,7 +24,8 @@ pub(crate) fn response(head: &response::Parts, screen: &mut Screen) {
 fn request_lines(request: &Request<Body>) -> Vec<String> {
     let uri = request.uri();
     let target = uri.path_and_query().map_or("/", |target| target.as_str());
-    let mut lines = vec![format!("{} {target} HTTP/1.1", request.method())];
+    let version = version(request.version());
+    let mut lines = vec![format!("{} {target} {version}", request.method())];
     if !request.headers().contains_key(http::header::HOST) {
         lines.push(format!("host: {}", host(uri)));
     }
@@ -42,14 +43,20 @@ fn host(uri: &Uri) -> &str {
 }
 
 fn response_lines(head: &response::Parts) -> Vec<String> {
-    let version = match head.version {
-        Version::HTTP_10 => "HTTP/1.0",
-        _ => "HTTP/1.1",
-    };
+    let version = version(head.version);
     let mut lines = vec![format!("{version} {}", head.status)];
     lines.extend(field_lines(&head.headers));
     lines.push(String::new());
     lines
+}
+
+/// Its name, as in a start line.
+pub(crate) const fn version(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_10 => "HTTP/1.0",
+        Version::HTTP_2 => "HTTP/2",
+        _ => "HTTP/1.1",
+    }
 }
 
 fn field_lines(fields: &HeaderMap) -> impl Iterator<Item = String> {

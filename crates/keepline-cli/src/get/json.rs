@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use keepline::agent::Redirected;
 use keepline::{ConnectionInfo, Timings};
 use serde_json::{Value, json};
 
+use super::heads::version;
 use crate::load::Outcome;
 
 /// What became of a request. Times are in microseconds.
@@ -14,11 +16,23 @@ pub(crate) fn line(outcome: &Outcome, url: &str) -> Value {
         "url": url,
         "ok": outcome.is_ok(),
         "status": outcome.received.status().map(|status| status.as_u16()),
+        "version": outcome.received.head.as_ref().map(|head| version(head.version)),
+        "redirects": redirects(outcome),
         "bytes": outcome.received.bytes,
         "time_us": micros(outcome.elapsed),
         "connection": outcome.connection().map(connection),
         "error": outcome.trouble.as_ref().map(|trouble| trouble.to_string()),
     })
+}
+
+/// What was asked before, if redirects were followed.
+fn redirects(outcome: &Outcome) -> Value {
+    let head = outcome.received.head.as_ref();
+    let told = head.and_then(|head| head.extensions.get::<Redirected>());
+    let hops = told.map_or(&[][..], |told| &told.hops);
+    hops.iter()
+        .map(|(uri, status)| json!({"url": uri.to_string(), "status": status.as_u16()}))
+        .collect()
 }
 
 fn connection(info: &ConnectionInfo) -> Value {

@@ -16,7 +16,7 @@ use std::time::Instant;
 use keepline::Transport;
 
 pub(crate) use args::{Args, TlsArgs};
-pub(crate) use plan::tls;
+pub(crate) use plan::{content, tls};
 pub(crate) use target::parse as url;
 
 use self::report::Report;

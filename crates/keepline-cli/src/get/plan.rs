@@ -5,8 +5,9 @@ use std::path::Path;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, HeaderValue, Method, Version};
 use keepline::Transport;
+use keepline::client::Versions;
 use keepline::tls::{ClientTls, ClientTlsBuilder};
 
 use super::args::{Args, PoolArgs, RequestArgs, TlsArgs};
@@ -16,6 +17,9 @@ use crate::load::{Plan, Wanted};
 
 /// By which part of itself a lifetime is shortened at most.
 const LIFETIME_JITTER: f64 = 0.1;
+
+/// Redirects that -L follows for each request, as Go's client.
+const MOST_REDIRECTS: usize = 10;
 
 /// The requests to make.
 pub(crate) fn requests(args: &Args) -> Result<Plan, Failure> {
@@ -29,10 +33,16 @@ pub(crate) fn requests(args: &Args) -> Result<Plan, Failure> {
     Ok(Plan {
         targets: args.urls.iter().map(|url| target::parse(url)).collect(),
         method: request.method.clone().unwrap_or(default),
+        version: if request.http2 {
+            Version::HTTP_2
+        } else {
+            Version::HTTP_11
+        },
         fields: fields(request),
         content: content.unwrap_or_default(),
         requests: args.requests.unwrap_or(args.urls.len() as u64),
         in_flight: args.in_flight.into(),
+        redirects: if request.follow { MOST_REDIRECTS } else { 0 },
         interval: args.interval,
         wanted: Wanted {
             lines: args.answer.read_lines,
@@ -63,7 +73,7 @@ fn fields(request: &RequestArgs) -> HeaderMap {
 }
 
 /// What `-d` names.
-fn content(data: &str) -> Result<Bytes, Failure> {
+pub(crate) fn content(data: &str) -> Result<Bytes, Failure> {
     match data.strip_prefix('@') {
         None => Ok(Bytes::copy_from_slice(data.as_bytes())),
         Some("-") => {
@@ -95,10 +105,11 @@ pub(crate) fn transport(args: &Args) -> Result<Transport, Failure> {
         max_conns_per_host,
         max_lifetime,
         max_requests,
+        pipeline,
         no_retry,
         ref unix,
     } = args.pool;
-    let mut builder = Transport::builder();
+    let mut builder = Transport::builder().versions(versions(&args.request));
     if let Some(most) = max_conns_per_host {
         builder = builder.max_connections_per_key(usize::try_from(most).unwrap_or(usize::MAX));
     }
@@ -108,6 +119,7 @@ pub(crate) fn transport(args: &Args) -> Result<Transport, Failure> {
     builder
         .lifetime(max_lifetime, LIFETIME_JITTER)
         .max_requests(max_requests)
+        .pipeline(pipeline.into())
         .idle_timeout(Some(idle_timeout))
         .max_idle(max_idle)
         .max_idle_per_key(max_idle_per_host.unwrap_or(max_idle))
@@ -116,6 +128,14 @@ pub(crate) fn transport(args: &Args) -> Result<Transport, Failure> {
         .tls(tls(&args.tls, |tls| tls)?)
         .build()
         .map_err(|error| Failure::new(format!("cannot start: {error}")))
+}
+
+const fn versions(args: &RequestArgs) -> Versions {
+    match (args.http1, args.http2) {
+        (true, _) => Versions::Http1,
+        (_, true) => Versions::Http2,
+        _ => Versions::Auto,
+    }
 }
 
 /// How TLS is spoken, as told by `args` and then changed by `adjust`.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use http::{StatusCode, Uri};
+use keepline::agent::Redirected;
 use keepline::{CloseCounts, CloseReason, ConnectionInfo};
 
 use crate::human::Time;
@@ -22,6 +24,7 @@ impl Trace {
             for _ in 0..connection.retries {
                 lines.push("sent again: the connection died before an answer".to_owned());
             }
+            lines.extend(redirects(outcome));
             lines.push(taken(connection));
         }
         lines.push(answered(outcome));
@@ -44,6 +47,17 @@ impl Trace {
             })
             .collect()
     }
+}
+
+/// What was asked before.
+fn redirects(outcome: &Outcome) -> Vec<String> {
+    let head = outcome.received.head.as_ref();
+    let Some(told) = head.and_then(|head| head.extensions.get::<Redirected>()) else {
+        return Vec::new();
+    };
+    let line =
+        |(uri, status): &(Uri, StatusCode)| format!("redirected by {uri}: {}", status.as_u16());
+    told.hops.iter().map(line).collect()
 }
 
 /// How the request came by its connection.

@@ -91,7 +91,7 @@ pub(crate) async fn measure(
 fn conclude(observations: Vec<Observation>, round_trip: Duration) -> Idle {
     let edge = schedule::edge(&observations);
     let lives = observations.iter().map(|observation| match *observation {
-        Observation::Answered(at) | Observation::Closed(at, _) => at,
+        Observation::Answered(at) | Observation::Closed { after: at, .. } => at,
         Observation::LostWhenAsked(..) | Observation::Silence(_) => Duration::ZERO,
     });
     Idle {
@@ -133,8 +133,8 @@ async fn observe(
 ) -> Option<Observation> {
     sleep_until(begin.into()).await;
     let mut wire = target.open().await.ok()?;
-    let since = wire.get().await.ok()?.ended;
-    look(&mut wire, since, since + wait, end).await
+    let begun = begin_to_wait(&mut wire).await?;
+    look(&mut wire, begun, begun.since + wait, end).await
 }
 
 /// The same for a connection of the second set, whose wait becomes known later.
@@ -150,27 +150,22 @@ async fn around(
         known = waits.wait_for(Option::is_some) => drop(known.ok()?),
     }
     let mut wire = target.open().await.ok()?;
-    let since = wire.get().await.ok()?.ended;
+    let begun = begin_to_wait(&mut wire).await?;
     let wait = tokio::select! {
         biased;
-        watched = wire.watch(end) => return closed(watched, since),
+        watched = wire.watch(end) => return closed(watched, begun),
         known = waits.wait_for(Option::is_some) => *known.ok()?.as_ref()?.get(place)?,
     };
-    look(&mut wire, since, since + wait, end).await
+    look(&mut wire, begun, begun.since + wait, end).await
 }
 
-async fn look(
-    wire: &mut Wire,
-    since: Instant,
-    until: Instant,
-    end: Instant,
-) -> Option<Observation> {
+async fn look(wire: &mut Wire, begun: Begun, until: Instant, end: Instant) -> Option<Observation> {
     let watched = wire.watch(until).await;
     if watched != Watched::Quiet {
-        return closed(watched, since);
+        return closed(watched, begun);
     }
     let asked = Instant::now();
-    let waited = asked.duration_since(since);
+    let waited = asked.duration_since(begun.since);
     Some(match timeout_at(end.into(), wire.get()).await {
         Ok(Ok(_)) => Observation::Answered(waited),
         Ok(Err(Lost::Closed(close))) => Observation::LostWhenAsked(waited, close),
@@ -178,9 +173,29 @@ async fn look(
     })
 }
 
-fn closed(watched: Watched, since: Instant) -> Option<Observation> {
+fn closed(watched: Watched, begun: Begun) -> Option<Observation> {
     match watched {
-        Watched::Closed(close, at) => Some(Observation::Closed(at.duration_since(since), close)),
+        Watched::Closed(close, at) => Some(Observation::Closed {
+            after: at.duration_since(begun.since),
+            close,
+            unsure: begun.unsure,
+        }),
         Watched::Quiet => None,
     }
+}
+
+/// When a connection began to be idle: at the end of the answer, as far as that was read in time.
+#[derive(Debug, Clone, Copy)]
+struct Begun {
+    since: Instant,
+    unsure: Duration,
+}
+
+async fn begin_to_wait(wire: &mut Wire) -> Option<Begun> {
+    let asked = Instant::now();
+    let since = wire.get().await.ok()?.ended;
+    Some(Begun {
+        since,
+        unsure: since.duration_since(asked),
+    })
 }

@@ -8,6 +8,7 @@ mod advice;
 mod args;
 mod behaviour;
 mod idle;
+mod only_idle;
 mod report;
 mod requests;
 mod schedule;
@@ -22,7 +23,9 @@ use keepline_proto::keep_alive::KeepAlive;
 use tokio::sync::watch;
 use tokio_rustls::rustls::pki_types::ServerName;
 
+pub(crate) use advice::safe_idle_timeout;
 pub(crate) use args::Args;
+pub(crate) use only_idle::{idle_timeouts, server_field};
 
 use self::behaviour::{After, Pipelining, TlsFacts, Trigger};
 use self::idle::{Idle, Scale};
@@ -303,10 +306,11 @@ pub(crate) mod tests {
             pipelining: Some(Pipelining::Ordered),
             answers_after_fin: Some(true),
             tls: None,
-            idle: Some(idle(&[Observation::Closed(
-                Duration::from_secs(5),
-                Close::Fin,
-            )])),
+            idle: Some(idle(&[Observation::Closed {
+                after: Duration::from_secs(5),
+                close: Close::Fin,
+                unsure: Duration::ZERO,
+            }])),
             age: None,
             connections: 40,
             took: Duration::from_secs(11),
@@ -319,6 +323,20 @@ pub(crate) mod tests {
             edge: edge(observations),
             race: None,
             alive_after: Duration::ZERO,
+        }
+    }
+
+    #[test]
+    fn the_allowance_is_enough_for_all_that_is_measured() {
+        // The first answer and the row; pipelining's four alone and four together; a FIN; TLS.
+        let quick = 2 + Trigger::ALL.len() as u64 + 5 + 1 + 3;
+        for is_ours in [true, false] {
+            let Manners {
+                connections, scale, ..
+            } = Manners::towards(is_ours, None);
+            let idle = u64::from(scale.watched + scale.asked + scale.around);
+            let age = 1;
+            assert!(quick + idle + age <= connections, "{is_ours}");
         }
     }
 

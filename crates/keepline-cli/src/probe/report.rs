@@ -56,7 +56,9 @@ impl<'a> Progress<'a> {
 
 fn as_json(observation: Observation) -> Value {
     let (what, at, close) = match observation {
-        Observation::Closed(at, close) => ("closed", at, Some(close)),
+        Observation::Closed {
+            after: at, close, ..
+        } => ("closed", at, Some(close)),
         Observation::Answered(at) => ("answered", at, None),
         Observation::LostWhenAsked(at, close) => ("lost", at, Some(close)),
         Observation::Silence(at) => ("silence", at, None),

@@ -22,8 +22,15 @@ pub(crate) const SECOND_SET: Duration = Duration::from_secs(5);
 /// What a connection did after it had been idle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Observation {
-    /// The server ended it after so long.
-    Closed(Duration, Close),
+    /// The server ended it.
+    Closed {
+        /// After so long.
+        after: Duration,
+        close: Close,
+        /// It may have been longer by up to this: the time that the answer took, somewhere in which
+        /// the server began to wait.
+        unsure: Duration,
+    },
     /// It was asked again after so long, and answered.
     Answered(Duration),
     /// It was asked again after so long, nothing having been seen, and not answered.
@@ -70,7 +77,7 @@ pub(crate) fn silent_waits(low: Duration, high: Duration, count: u32) -> Vec<Dur
 /// The idle timeout as it shows: the times at which idle connections ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Edge {
-    /// The median.
+    /// The lower quartile.
     pub(crate) middle: Duration,
     /// The shortest.
     pub(crate) low: Duration,
@@ -102,26 +109,52 @@ impl Ending {
 
 /// Where the edge is, if any of `observations` shows one.
 pub(crate) fn edge(observations: &[Observation]) -> Option<Edge> {
-    let mut closes: Vec<_> = observations
+    let closes: Vec<_> = observations
         .iter()
-        .filter_map(|observation| match observation {
-            Observation::Closed(at, close) => Some((*at, *close)),
+        .filter_map(|observation| match *observation {
+            Observation::Closed {
+                after,
+                close,
+                unsure,
+            } => Some((after, close, unsure)),
             _ => None,
         })
         .collect();
-    closes.sort_unstable();
-    let (Some((low, _)), Some((high, _))) = (closes.first(), closes.last()) else {
+    let mut sure = sure_ones(&closes);
+    sure.sort_unstable();
+    let (Some(low), Some(high)) = (sure.first(), sure.last()) else {
         return silent_edge(observations);
     };
-    let mut kinds: Vec<_> = closes.iter().map(|(_, close)| *close).collect();
+    let mut kinds: Vec<_> = closes.iter().map(|(_, close, _)| *close).collect();
     kinds.sort_unstable();
     Some(Edge {
-        middle: closes[closes.len() / 2].0,
+        // What makes one of them late is the machine, so not the one in the middle.
+        middle: sure[sure.len() / 4],
         low: *low,
         high: *high,
         close: Ending::Seen(kinds[kinds.len() / 2]),
         seen: closes.len(),
     })
+}
+
+/// The times of those of which it is known well when the wait began; of all, if they are few.
+fn sure_ones(closes: &[(Duration, Close, Duration)]) -> Vec<Duration> {
+    const FEW: usize = 3;
+    let surest = closes.iter().map(|(_, _, unsure)| *unsure).min();
+    let bound = surest.map_or(Duration::ZERO, |surest| {
+        (surest * 3).max(Duration::from_millis(3))
+    });
+    let times = |is_wanted: fn(Duration, Duration) -> bool| -> Vec<Duration> {
+        let wanted = closes
+            .iter()
+            .filter(|(_, _, unsure)| is_wanted(*unsure, bound));
+        wanted.map(|(after, _, _)| *after).collect()
+    };
+    let sure = times(|unsure, bound| unsure <= bound);
+    match sure.len() < FEW {
+        true => times(|_, _| true),
+        false => sure,
+    }
 }
 
 /// Nobody was seen to close, but requests were lost: between the longest wait that was answered
@@ -131,7 +164,7 @@ fn silent_edge(observations: &[Observation]) -> Option<Edge> {
         .iter()
         .filter_map(|observation| match observation {
             Observation::LostWhenAsked(at, _) | Observation::Silence(at) => Some(*at),
-            Observation::Closed(..) | Observation::Answered(_) => None,
+            Observation::Closed { .. } | Observation::Answered(_) => None,
         });
     let high = lost.clone().min()?;
     let answered = observations
@@ -168,7 +201,7 @@ pub(crate) fn race(observations: &[Observation], edge: Edge, round_trip: Duratio
     let (mut first_end, mut last_life) = (edge.low, edge.low);
     for observation in observations {
         match *observation {
-            Observation::Closed(at, _) => {
+            Observation::Closed { after: at, .. } => {
                 first_end = first_end.min(at);
                 last_life = last_life.max(at);
             }
@@ -200,8 +233,16 @@ mod tests {
         Duration::from_millis(ms)
     }
 
+    fn closed(after: u64, close: Close, unsure: u64) -> Observation {
+        Observation::Closed {
+            after: ms(after),
+            close,
+            unsure: ms(unsure),
+        }
+    }
+
     fn fin(at: u64) -> Observation {
-        Observation::Closed(ms(at), Close::Fin)
+        closed(at, Close::Fin, 0)
     }
 
     #[test]
@@ -215,22 +256,37 @@ mod tests {
     }
 
     #[test]
-    fn the_edge_is_the_median_of_the_closes_and_their_spread() {
+    fn the_edge_is_the_lower_quartile_of_the_closes_and_their_spread() {
         let edge = edge(&[
             Observation::Answered(ms(100)),
             fin(3010),
             fin(3000),
-            Observation::Closed(ms(3900), Close::Reset),
+            closed(3900, Close::Reset, 0),
             Observation::LostWhenAsked(ms(2999), Close::Reset),
         ]);
         let expected = Edge {
-            middle: ms(3010),
+            middle: ms(3000),
             low: ms(3000),
             high: ms(3900),
             close: Ending::Seen(Close::Fin),
             seen: 3,
         };
         assert_eq!(edge, Some(expected));
+    }
+
+    #[test]
+    fn those_that_began_who_knows_when_do_not_count() {
+        let sure = [fin(3002), fin(3001), fin(3003), closed(3000, Close::Fin, 2)];
+        let unsure = [closed(2900, Close::Fin, 110), closed(3200, Close::Fin, 50)];
+        let edge = edge(&[&sure[..], &unsure].concat()).expect("it closed");
+        assert_eq!(
+            (edge.low, edge.middle, edge.high),
+            (ms(3000), ms(3001), ms(3003))
+        );
+        assert_eq!(edge.seen, 6);
+        // Where all are, all count.
+        let edge = super::edge(&unsure).expect("it closed");
+        assert_eq!((edge.low, edge.high), (ms(2900), ms(3200)));
     }
 
     #[test]

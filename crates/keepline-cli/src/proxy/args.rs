@@ -22,7 +22,12 @@ pub(crate) struct Args {
     #[arg(short = 'e', value_name = "FILE")]
     error_log: Option<PathBuf>,
     /// Directives that come before those of the file
-    #[arg(short = 'g', value_name = "DIRECTIVES", default_value = "", hide_default_value = true)]
+    #[arg(
+        short = 'g',
+        value_name = "DIRECTIVES",
+        default_value = "",
+        hide_default_value = true
+    )]
     directives: String,
     #[command(flatten)]
     action: ActionArgs,

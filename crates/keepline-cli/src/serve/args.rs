@@ -73,6 +73,7 @@ Built-in paths:
   /status/CODE   an answer with this status; the request's content is not read
   /headers       the fields of the request, as JSON
   /connection    which connection this is, its how many-th request, and its age, as JSON
+  /stats         connections and requests of this server, and why connections closed, as JSON
 
 Examples:
   $ keepline serve --listen 127.0.0.1:0

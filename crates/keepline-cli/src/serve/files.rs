@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use http::header::ALLOW;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use keepline::Body;
+use keepline::server::ServerStats;
 use tower_http::services::ServeDir;
 
 use super::routes;
@@ -35,14 +36,15 @@ impl Files {
     pub(crate) async fn answer(
         mut self,
         request: Request<Body>,
+        stats: Option<Box<ServerStats>>,
     ) -> Result<Response<Body>, Infallible> {
         if request.method() != Method::GET && request.method() != Method::HEAD {
-            return Ok(other_method(routes::answer(request).await));
+            return Ok(other_method(routes::answer(request, stats).await));
         }
         match self.0.try_call(without_body(&request)).await {
             Ok(found) if found.status() != StatusCode::NOT_FOUND => Ok(found.map(Body::new)),
             Err(error) if !is_missing(&error) => Ok(unreadable(&error)),
-            Ok(_) | Err(_) => Ok(routes::answer(request).await),
+            Ok(_) | Err(_) => Ok(routes::answer(request, stats).await),
         }
     }
 }
@@ -99,7 +101,12 @@ mod tests {
         let mut request = Request::new(Body::empty());
         *request.method_mut() = method;
         *request.uri_mut() = path.parse().unwrap();
-        let (head, body) = files.clone().answer(request).await.unwrap().into_parts();
+        let (head, body) = files
+            .clone()
+            .answer(request, None)
+            .await
+            .unwrap()
+            .into_parts();
         let content = body.bytes(1 << 20).await.unwrap();
         (
             head.status,

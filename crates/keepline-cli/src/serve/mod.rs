@@ -11,6 +11,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use http::Request;
+use keepline::Body;
 use keepline::net::{self, BindOptions, Listener};
 use keepline::server::{Server, Workers, service_fn};
 
@@ -51,15 +53,19 @@ pub(crate) fn start(
     root: Option<PathBuf>,
 ) -> Result<Workers, Failure> {
     let files = root.map(Files::below).transpose()?;
+    let handle = server.handle();
     server
         .spawn_workers(listeners, |_| {
-            let files = files.clone();
-            service_fn(move |request| {
+            let (files, handle) = (files.clone(), handle.clone());
+            service_fn(move |request: Request<Body>| {
                 let files = files.clone();
+                // Counted when it is asked for, so that other requests share nothing.
+                let is_stats = request.uri().path() == routes::STATS;
+                let stats = is_stats.then(|| Box::new(handle.stats()));
                 async move {
                     match files {
-                        Some(files) => files.answer(request).await,
-                        None => Ok(routes::answer(request).await),
+                        Some(files) => files.answer(request, stats).await,
+                        None => Ok(routes::answer(request, stats).await),
                     }
                 }
             })

@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
-use keepline::server::RequestInfo;
+use keepline::server::{RequestInfo, ServerStats};
 use keepline::{Body, ErrorKind};
 use serde_json::{Map, Value, json};
 
@@ -36,10 +36,17 @@ There is nothing here. The built-in paths:
   /status/CODE   an answer with this status; the request's content is not read
   /headers       the fields of the request, as JSON
   /connection    which connection this is, and its how many-th request, as JSON
+  /stats         connections and requests of this server, and why connections closed, as JSON
 ";
 
-/// Answers a request.
-pub(crate) async fn answer(request: Request<Body>) -> Response<Body> {
+/// The path of [`stats_json`].
+pub(crate) const STATS: &str = "/stats";
+
+/// Answers a request; `stats` are there if it is for [`STATS`].
+pub(crate) async fn answer(
+    request: Request<Body>,
+    stats: Option<Box<ServerStats>>,
+) -> Response<Body> {
     let (head, body) = request.into_parts();
     let path = head.uri.path().to_owned();
     let mut segments = path.split('/').skip(1);
@@ -53,8 +60,28 @@ pub(crate) async fn answer(request: Request<Body>) -> Response<Body> {
         (Some("status"), Some(code), None) => status(code),
         (Some("headers"), None, None) => json_response(&headers(&head)),
         (Some("connection"), None, None) => json_response(&connection(&head)),
+        (Some("stats"), None, None) => match stats {
+            Some(stats) => json_response(&stats_json(&stats)),
+            None => response(StatusCode::NOT_FOUND, TEXT, PATHS.into()),
+        },
         _ => response(StatusCode::NOT_FOUND, TEXT, PATHS.into()),
     }
+}
+
+/// Connections and requests of the server since it started, as `keepline watch --status` reads them.
+fn stats_json(stats: &ServerStats) -> Value {
+    let closed: Map<_, _> = stats
+        .closed
+        .iter()
+        .map(|(reason, count)| (reason.to_string(), count.into()))
+        .collect();
+    json!({
+        "requests": stats.requests,
+        "opened": stats.opened,
+        "open": stats.open,
+        "refused": stats.refused,
+        "closed": closed,
+    })
 }
 
 fn response(status: StatusCode, content_type: HeaderValue, body: Body) -> Response<Body> {
@@ -191,7 +218,7 @@ mod tests {
     use http_body_util::BodyExt;
 
     async fn ask(request: Request<Body>) -> (StatusCode, HeaderMap, bytes::Bytes) {
-        let (head, body) = answer(request).await.into_parts();
+        let (head, body) = answer(request, None).await.into_parts();
         (
             head.status,
             head.headers,

@@ -13,6 +13,9 @@ async fn the_programs_come_to_what_they_should() {
         ("body-read", "http", 1, 0),
         ("body-dropped", "http", 30, 0),
         ("body-dropped-and-drained", "http", 1, 0),
+        ("gateway", "http", 1, 0),
+        ("gateway-no-reuse-by-client", "http", 30, 0),
+        ("gateway-no-reuse-upstream", "http", 1, 0),
         ("reuse", "http", 1, 0),
         ("no-reuse", "http", 30, 0),
         ("reuse", "https", 1, 1),
@@ -29,9 +32,9 @@ async fn the_programs_come_to_what_they_should() {
         assert_kernel_agrees(&line["kernel"], connections);
     }
     let summary = &lines[expected.len()];
-    assert_eq!(summary["requests"], 7 * 30);
+    assert_eq!(summary["requests"], 10 * 30);
     assert_eq!(summary["failed"], 0);
-    assert_eq!(summary["connections_opened"], 94);
+    assert_eq!(summary["connections_opened"], 126);
 }
 
 /// Where it tells everything.
@@ -50,6 +53,7 @@ async fn people_see_tables() {
     for part in [
         "reads each body to its end",
         "1 first, 2 not-drained",
+        "the gateway dials each time            3                 1                  3",
         "TLS handshakes",
         "latency p99",
     ] {

@@ -1,5 +1,6 @@
 //! The binary, run as people and scripts run it.
 //!
+//! - `bench`: loads, counted by the kernel and the server too;
 //! - `reuse`: the two classic programs against our own server;
 //! - `peers`: the same against other people's servers, and other people's clients against ours;
 //! - `failures`: bad input of every kind, and what is said about it;
@@ -9,9 +10,16 @@
 //! - `demo`: what it counts;
 //! - `faults`: a server that misbehaves;
 //! - `probe`: is what it measures true?
+//! - `chain`: does its advice make 502s go away?
+//! - `watch`: beside `ss`;
+//! - `clients`: what docs/clients.md says of keepline;
+//! - `proxy`: the gateway as a process;
 //! - `nginx`: the gateway beside nginx.
 
+mod bench;
 mod binary;
+mod chain;
+mod clients;
 mod demo;
 mod failures;
 mod faults;
@@ -20,10 +28,15 @@ mod nginx;
 mod output;
 mod peers;
 mod probe;
+mod proxy;
 
+mod redirects;
+mod relay;
 mod reuse;
 mod serve;
+mod watch;
 
 // A binary has no API for tests; this file stands alone.
-#[path = "../../src/kernel.rs"]
+#[expect(dead_code, reason = "the tests need less of it than the binary")]
+#[path = "../../src/kernel/mod.rs"]
 mod kernel;

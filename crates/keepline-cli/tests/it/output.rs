@@ -197,6 +197,8 @@ async fn help_has_examples_and_wrong_usage_is_status_2() {
         &["demo", "--help"],
         &["faults", "--help"],
         &["probe", "--help"],
+        &["chain", "--help"],
+        &["watch", "--help"],
     ] {
         let ran = run(args).await;
         assert_eq!(ran.code(), 0);
@@ -213,8 +215,7 @@ async fn help_has_examples_and_wrong_usage_is_status_2() {
         &["get", "-H", "nonsense", "http://localhost/"],
         &["get", "--drain", "lots", "http://localhost/"],
         &["get", "-n", "2", "-o", "x", "http://localhost/"],
-        &["get", "--http2", "http://localhost/"],
-        &["get", "-L", "http://localhost/"],
+        &["get", "--http1", "--http2", "http://localhost/"],
         &["serve", "--listen", "nonsense"],
         &["serve", "--tls-cert", "x"],
         &["demo", "--requests", "0"],

@@ -280,3 +280,39 @@ async fn no_more_are_kept_than_may_be() {
     let closed: u64 = closed.values().filter_map(Value::as_u64).sum();
     assert_eq!(summary["connections_opened"], closed);
 }
+
+/// With `--pipeline`, C requests in flight share ⌈C/DEPTH⌉ connections, as the kernel counts them.
+#[tokio::test]
+async fn requests_that_are_pipelined_share_few_connections() {
+    let server = Served::start(&[]).await;
+    for (in_flight, depth, connections) in [("32", "16", 2_u32), ("20", "8", 3), ("4", "1", 4)] {
+        let counted = Counted::start(server.port);
+        let url = server.url("/delay/5");
+        let args = [
+            "get",
+            "--json",
+            "-n",
+            "200",
+            "-c",
+            in_flight,
+            "--pipeline",
+            depth,
+            &url,
+        ];
+        let ran = run(&args).await;
+        assert_eq!(ran.code(), 0, "{ran:?}");
+        let summary = ran.summary();
+        assert_eq!(
+            (&summary["ok"], &summary["retries"]),
+            (&json!(200), &json!(0))
+        );
+        assert_eq!(
+            summary["connections_opened"], connections,
+            "-c {in_flight}: {summary}"
+        );
+        assert_eq!(summary["closed"], json!({"shutdown": connections}));
+        let ratio = summary["reuse_ratio"].as_f64().expect("it is a number");
+        assert!((ratio - (1.0 - f64::from(connections) / 200.0)).abs() < 1e-9);
+        counted.assert(connections.into()).await;
+    }
+}

@@ -17,6 +17,8 @@ pub mod fuzzing;
 mod lexer;
 mod near;
 mod outside;
+#[cfg(test)]
+mod page;
 pub(crate) mod paths;
 mod source;
 mod table;

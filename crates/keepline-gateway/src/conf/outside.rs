@@ -60,6 +60,30 @@ impl Outside for Disk {
     }
 }
 
+/// The disk, with a text in the place of one file.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct WithText<'a> {
+    pub(crate) path: &'a Path,
+    pub(crate) text: &'a str,
+}
+
+impl Outside for WithText<'_> {
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        if path == self.path {
+            return Ok(self.text.into());
+        }
+        Disk.read(path)
+    }
+
+    fn matching(&self, pattern: &str) -> Result<Vec<PathBuf>, String> {
+        Disk.matching(pattern)
+    }
+
+    fn addresses(&self, host: &str) -> io::Result<Vec<IpAddr>> {
+        Disk.addresses(host)
+    }
+}
+
 /// Files by their name, for tests and for the fuzz target.
 #[cfg(any(test, fuzzing))]
 #[derive(Debug, Clone, Default)]

@@ -10,6 +10,8 @@ pub struct Paths {
     pub(crate) error_log: PathBuf,
     pub(crate) pid: PathBuf,
     pub(crate) access_log: PathBuf,
+    pub(crate) body_temp: PathBuf,
+    pub(crate) proxy_temp: PathBuf,
 }
 
 /// Stands for standard error where the name of a log is expected.
@@ -66,6 +68,8 @@ impl Paths {
         Self {
             error_log: prefix.join("error.log"),
             access_log: prefix.join("access.log"),
+            body_temp: prefix.join("client_body_temp"),
+            proxy_temp: prefix.join("proxy_temp"),
             pid: prefix.join("nginx.pid"),
             prefix,
             configuration,

@@ -49,8 +49,9 @@ pub(crate) fn time(text: &str) -> Option<Duration> {
         rest = behind.trim_start_matches(' ');
     }
     smallest?;
-    // nginx's own bound: a time is a signed 64-bit number of milliseconds.
-    (i64::try_from(total).is_ok()).then(|| Duration::from_millis(total))
+    // nginx's own bound: a time is a signed 64-bit number of milliseconds. A century is as good as
+    // longer, and can be added to any instant.
+    (i64::try_from(total).is_ok()).then(|| Duration::from_millis(total.min(100 * YEAR)))
 }
 
 /// `512`, `8k`, `1m`, `2g`: bytes (`ngx_parse_offset`).
@@ -104,6 +105,7 @@ mod tests {
         ] {
             assert_eq!(time(text), Some(Duration::from_secs(seconds)), "{text}");
         }
+        assert_eq!(time("99999999y"), time("100y"));
         assert_eq!(time("500ms"), Some(Duration::from_millis(500)));
         assert_eq!(time("1s500ms"), Some(Duration::from_millis(1500)));
     }

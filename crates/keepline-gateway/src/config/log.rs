@@ -1,5 +1,6 @@
 //! Access logs and error logs.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -71,6 +72,22 @@ pub enum Level {
     Info,
     /// Everything.
     Debug,
+}
+
+impl fmt::Display for Level {
+    /// As nginx prints it in brackets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Emerg => "emerg",
+            Self::Alert => "alert",
+            Self::Crit => "crit",
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Notice => "notice",
+            Self::Info => "info",
+            Self::Debug => "debug",
+        })
+    }
 }
 
 /// Where an error log goes.

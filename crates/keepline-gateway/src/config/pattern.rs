@@ -4,6 +4,7 @@
 //! translates what the two write differently, and refuses what needs a backtracking engine.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use regex::bytes::Regex;
@@ -85,6 +86,14 @@ impl Pattern {
     #[must_use]
     pub fn is_match(&self, text: &[u8]) -> bool {
         self.0.regex.is_match(text)
+    }
+
+    /// Where its groups are in `text`, group 0 the whole match; `None` if it does not match.
+    #[must_use]
+    pub fn captures(&self, text: &[u8]) -> Option<Vec<Option<Range<usize>>>> {
+        let groups = self.0.regex.captures(text)?;
+        let range = |group: Option<regex::bytes::Match<'_>>| Some(group?.range());
+        Some(groups.iter().map(range).collect())
     }
 
     /// The groups that give variables their values.

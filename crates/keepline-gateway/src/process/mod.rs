@@ -1,13 +1,19 @@
-//! The process contract of a drop-in `nginx`: options, paths, pid file, signals, version.
+//! The process contract of a drop-in `nginx`: options, paths, pid file, signals, reload, version.
+//!
+//! What scripts and init systems rely on is here; what is served is not.
 
-#[expect(dead_code, reason = "nothing runs yet")]
+mod check;
+mod console;
 mod daemon;
 mod options;
-#[cfg_attr(not(test), expect(dead_code, reason = "nothing runs yet"))]
 mod pid;
+mod run;
 mod signal;
 mod version;
 
+pub use check::{Failed, send, test};
+pub use console::Console;
 pub use options::Options;
+pub use run::run;
 pub use signal::Signal;
-pub use version::{NGINX, version, version_and_modules};
+pub use version::{version, version_and_modules};

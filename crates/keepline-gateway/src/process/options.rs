@@ -23,45 +23,65 @@ pub struct Options {
 impl Options {
     /// The paths that follow from them: given, or by default.
     ///
-    /// Without `-p` they are those of the distributions' packages; with it, everything lies below the prefix
+    /// Without `-p` they are those of Debian's package; with it, everything lies below the prefix
     /// as in nginx's own package. A relative `-c` or `-e` is relative to the prefix.
     #[must_use]
     pub fn paths(&self) -> Paths {
-        let (prefix, [configuration, error_log, access_log, pid]) = match &self.prefix {
-            Some(prefix) => (prefix.clone(), BELOW_PREFIX),
-            None => (PREFIX.into(), BY_PACKAGE),
+        let (prefix, paths) = match &self.prefix {
+            Some(prefix) => (prefix.clone(), &BELOW_PREFIX),
+            None => (PREFIX.into(), &BY_PACKAGE),
         };
         let or = |given: &Option<PathBuf>, default: &str| {
             prefix.join(given.as_deref().unwrap_or_else(|| default.as_ref()))
         };
         Paths {
-            configuration: or(&self.configuration, configuration),
+            configuration: or(&self.configuration, paths.configuration),
             error_log: match self.error_log.as_deref() {
                 Some(path) if path == Path::new(STDERR) => STDERR.into(),
-                _ => or(&self.error_log, error_log),
+                _ => or(&self.error_log, paths.error_log),
             },
-            pid: prefix.join(pid),
-            access_log: prefix.join(access_log),
+            pid: prefix.join(paths.pid),
+            access_log: prefix.join(paths.access_log),
+            body_temp: prefix.join(paths.body_temp),
+            proxy_temp: prefix.join(paths.proxy_temp),
             prefix,
         }
     }
 }
 
-pub(crate) const PREFIX: &str = "/etc/nginx/";
+/// Paths where nothing else is said.
+#[derive(Debug)]
+pub(crate) struct DefaultPaths {
+    pub(crate) configuration: &'static str,
+    pub(crate) error_log: &'static str,
+    pub(crate) access_log: &'static str,
+    pub(crate) pid: &'static str,
+    pub(crate) body_temp: &'static str,
+    pub(crate) proxy_temp: &'static str,
+}
 
-/// Configuration, error log, access log, pid file.
-pub(crate) const BY_PACKAGE: [&str; 4] = [
-    "/etc/nginx/nginx.conf",
-    "/var/log/nginx/error.log",
-    "/var/log/nginx/access.log",
-    "/run/nginx.pid",
-];
-const BELOW_PREFIX: [&str; 4] = [
-    "conf/nginx.conf",
-    "logs/error.log",
-    "logs/access.log",
-    "logs/nginx.pid",
-];
+/// As Debian's package has it.
+pub(crate) const PREFIX: &str = "/usr/share/nginx";
+
+/// Likewise.
+pub(crate) const BY_PACKAGE: DefaultPaths = DefaultPaths {
+    configuration: "/etc/nginx/nginx.conf",
+    error_log: "/var/log/nginx/error.log",
+    access_log: "/var/log/nginx/access.log",
+    pid: "/run/nginx.pid",
+    body_temp: "/var/lib/nginx/body",
+    proxy_temp: "/var/lib/nginx/proxy",
+};
+
+/// As nginx's sources have it.
+const BELOW_PREFIX: DefaultPaths = DefaultPaths {
+    configuration: "conf/nginx.conf",
+    error_log: "logs/error.log",
+    access_log: "logs/access.log",
+    pid: "logs/nginx.pid",
+    body_temp: "client_body_temp",
+    proxy_temp: "proxy_temp",
+};
 
 #[cfg(test)]
 mod tests {

@@ -1,9 +1,11 @@
 //! The signals that rule the process, received and sent.
 
+use std::io;
 use std::path::Path;
 use std::str::FromStr;
 
 use rustix::process::{Signal as Number, kill_process};
+use tokio::signal::unix::{self, SignalKind};
 
 use super::pid;
 
@@ -61,6 +63,52 @@ impl Signal {
             let number = pid.as_raw_nonzero();
             format!("kill({number}, {}) failed: {error}", self.number().as_raw())
         })
+    }
+}
+
+/// The signals of this process. From when it exists, none of them ends the process by itself.
+#[derive(Debug)]
+pub(crate) struct Signals {
+    terminate: unix::Signal,
+    interrupt: unix::Signal,
+    quit: unix::Signal,
+    hangup: unix::Signal,
+    reopen: unix::Signal,
+    upgrade: unix::Signal,
+    window: unix::Signal,
+}
+
+impl Signals {
+    /// Receives them; in a runtime. SIGPIPE has been ignored since the program began, as Rust's runtime does.
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: unix::signal(SignalKind::terminate())?,
+            interrupt: unix::signal(SignalKind::interrupt())?,
+            quit: unix::signal(SignalKind::quit())?,
+            hangup: unix::signal(SignalKind::hangup())?,
+            reopen: unix::signal(SignalKind::user_defined1())?,
+            upgrade: unix::signal(SignalKind::user_defined2())?,
+            window: unix::signal(SignalKind::window_change())?,
+        })
+    }
+
+    /// The next one. Cancel-safe: none is lost.
+    pub(crate) async fn next(&mut self) -> Signal {
+        tokio::select! {
+            biased;
+            _ = self.terminate.recv() => Signal::Stop,
+            _ = self.interrupt.recv() => Signal::Stop,
+            _ = self.quit.recv() => Signal::Quit,
+            _ = self.hangup.recv() => Signal::Reload,
+            _ = self.reopen.recv() => Signal::Reopen,
+            _ = self.upgrade.recv() => Signal::Upgrade,
+            _ = self.window.recv() => Signal::Upgrade,
+        }
+    }
+
+    /// Waits for one that stops at once; the others no longer matter.
+    pub(crate) async fn stopped(&mut self) {
+        while self.next().await != Signal::Stop {}
     }
 }
 

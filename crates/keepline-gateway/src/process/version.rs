@@ -6,10 +6,7 @@
 use std::fmt::Write;
 
 use super::options::{BY_PACKAGE, PREFIX};
-use crate::conf;
-
-/// The version of nginx whose behaviour is matched.
-pub const NGINX: &str = "1.31.5";
+use crate::{NGINX_VERSION, conf};
 
 /// The modules of HTTP that nginx has unless told otherwise, each with a directive that shows it.
 const DEFAULT_MODULES: [(&str, &str); 26] = [
@@ -64,7 +61,7 @@ const OPTIONAL_MODULES: [(&str, &str); 4] = [
 #[must_use]
 pub fn version() -> String {
     let own = env!("CARGO_PKG_VERSION");
-    format!("nginx version: nginx/{NGINX} (keepline {own})\n")
+    format!("nginx version: nginx/{NGINX_VERSION} (keepline {own})\n")
 }
 
 /// What `-V` says.
@@ -73,11 +70,16 @@ pub fn version_and_modules() -> String {
     let mut text = version();
     let _ = writeln!(text, "built with rustls and AWS-LC, no OpenSSL");
     let _ = writeln!(text, "TLS SNI support enabled");
-    let [configuration, error_log, access_log, pid] = BY_PACKAGE;
     let _ = write!(
         text,
-        "configure arguments: --prefix={PREFIX} --conf-path={configuration} \
-         --error-log-path={error_log} --http-log-path={access_log} --pid-path={pid}"
+        "configure arguments: --prefix={PREFIX} --conf-path={} --error-log-path={} \
+         --http-log-path={} --pid-path={} --http-client-body-temp-path={} --http-proxy-temp-path={}",
+        BY_PACKAGE.configuration,
+        BY_PACKAGE.error_log,
+        BY_PACKAGE.access_log,
+        BY_PACKAGE.pid,
+        BY_PACKAGE.body_temp,
+        BY_PACKAGE.proxy_temp,
     );
     for (module, directive) in OPTIONAL_MODULES {
         if conf::is_supported(directive) {

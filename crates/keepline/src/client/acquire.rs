@@ -10,7 +10,7 @@ use super::key::Key;
 use super::lease::{Lease, Pooled};
 use super::{Shared, dial};
 use crate::CloseReason;
-use crate::error::{Error, Phase};
+use crate::error::{Error, ErrorKind, Phase};
 use crate::pool::{Acquired, Demand, NoDelivery, Supply, Waiter};
 
 /// How sure a caller of the raw layer wants to be that its connection is alive. A peer may close an
@@ -30,6 +30,30 @@ pub enum Freshness {
     New,
 }
 
+/// Why there is no lease.
+#[derive(Debug)]
+pub(super) enum NoLease {
+    Failed(Error),
+    /// HTTP/2 is spoken on what was dialled: there is a session now, which is shared.
+    Session,
+}
+
+impl From<Error> for NoLease {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<NoLease> for Error {
+    /// For keys that do not offer HTTP/2.
+    fn from(none: NoLease) -> Self {
+        match none {
+            NoLease::Failed(error) => error,
+            NoLease::Session => Self::caused(ErrorKind::Connect, "the server speaks only HTTP/2"),
+        }
+    }
+}
+
 /// A connection for `key`, of this freshness.
 pub(super) async fn acquire_as(
     shared: &Arc<Shared>,
@@ -37,9 +61,9 @@ pub(super) async fn acquire_as(
     freshness: Freshness,
 ) -> Result<Lease, Error> {
     match freshness {
-        Freshness::Any => acquire(shared, key, true).await,
-        Freshness::Checked => acquire(shared, key, false).await,
-        Freshness::New => acquire_new(shared, key).await,
+        Freshness::Any => Ok(acquire(shared, key, true).await?),
+        Freshness::Checked => Ok(acquire(shared, key, false).await?),
+        Freshness::New => Ok(acquire_new(shared, key).await?),
     }
 }
 
@@ -49,11 +73,21 @@ pub(super) async fn acquire(
     shared: &Arc<Shared>,
     key: &Key,
     is_replayable: bool,
-) -> Result<Lease, Error> {
-    let asked_at = Instant::now();
+) -> Result<Lease, NoLease> {
     shared.events.tell(|| Event::Wanted {
         origin: key.to_string().into(),
     });
+    let (lease, idle_for) = acquire_either(shared, key, is_replayable).await?;
+    Ok(lease.told(idle_for))
+}
+
+/// The same, not told yet; with how long the connection had been idle.
+pub(super) async fn acquire_either(
+    shared: &Arc<Shared>,
+    key: &Key,
+    is_replayable: bool,
+) -> Result<(Lease, Option<Duration>), NoLease> {
+    let asked_at = Instant::now();
     loop {
         // Each turn takes a dead connection out of the pool, so there are at most as many.
         let (slot, connection, idle_for) = match shared.pool.checkout(key)? {
@@ -64,14 +98,18 @@ pub(super) async fn acquire(
             } => (slot, connection, Some(idle_for)),
             Acquired::Dial { slot, reason } => {
                 let connection = dial::own(shared, key, slot, reason).await?;
-                return Ok(Lease::new(connection, slot, Arc::clone(shared), asked_at).told(None));
+                let lease = Lease::new(connection, slot, Arc::clone(shared), asked_at);
+                return Ok((lease, None));
             }
             Acquired::Wait(waiter) => {
                 let slot = waiter.slot;
                 match wait_in_time(shared, key, waiter).await {
                     Ok(connection) => (slot, connection, None),
+                    Err(NoDelivery::AskAgain) if shared.sessions.has_session(key) => {
+                        return Err(NoLease::Session);
+                    }
                     Err(NoDelivery::AskAgain) => continue,
-                    Err(NoDelivery::Failed(error)) => return Err(error),
+                    Err(NoDelivery::Failed(error)) => return Err(error.into()),
                 }
             }
         };
@@ -83,9 +121,9 @@ pub(super) async fn acquire(
             continue;
         }
         match lease.revive(idle_for.unwrap_or_default(), is_replayable) {
-            Ok(()) => return Ok(lease.told(idle_for)),
+            Ok(()) => return Ok((lease, idle_for)),
             // A server that opens connections only to close them: dialling again would not end.
-            Err(reason) if lease.is_fresh() => return Err(lease.dead_on_arrival(reason)),
+            Err(reason) if lease.is_fresh() => return Err(lease.dead_on_arrival(reason).into()),
             Err(reason) => lease.close_unused(reason),
         }
     }
@@ -93,7 +131,7 @@ pub(super) async fn acquire(
 
 /// A newly dialled connection for `key`, whatever the pool has; where a limit leaves no room for
 /// one, whatever comes.
-pub(super) async fn acquire_new(shared: &Arc<Shared>, key: &Key) -> Result<Lease, Error> {
+pub(super) async fn acquire_new(shared: &Arc<Shared>, key: &Key) -> Result<Lease, NoLease> {
     let asked_at = Instant::now();
     match shared.pool.start_own_dial(key)? {
         Some((slot, reason)) => {

@@ -1,6 +1,5 @@
 //! A typed request, from the attempt to send it to the head of its response.
 
-use std::borrow::Cow;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -8,16 +7,18 @@ use std::task::{Context, Poll};
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use http_body::Body as _;
-use keepline_proto::{BodyLength, Field, RequestLine, ResponseHead};
+use keepline_proto::ResponseHead;
 
 use super::Shared;
-use super::acquire::{acquire, acquire_new};
+use super::acquire::{NoLease, acquire, acquire_new};
 use super::event::Event;
 use super::exchange::{Exchange, Head};
+use super::http2;
 use super::interim::OnInterim;
-use super::key::{Key, Via};
+use super::key::Key;
+use super::lease::Lease;
 use super::meter::{self, RequestMeter};
-use super::proxy::Proxy;
+use super::pipeline;
 use super::response::ResponseBody;
 use super::retry::{self, Decision, Failure, MOST_ATTEMPTS};
 use super::target::Target;
@@ -41,28 +42,78 @@ pub(super) async fn send(
         }
         None => shared.settings.routing.key(&parts.uri)?,
     };
-    let meter = RequestMeter::begin(&key, &parts.method);
-    let outcome = send_to(shared, &key, &parts, body).await;
+    let method = parts.method.clone();
+    let meter = RequestMeter::begin(&key, &method);
+    let outcome = send_to(shared, &key, parts, body).await;
     meter.end(&outcome);
     outcome
 }
 
-/// Sends the request on connections for `key`, until one attempt is not to be repeated.
+/// Sends the request through the pipeline of `key`, where there is one and it may be, or on its own.
 async fn send_to(
+    shared: &Arc<Shared>,
+    key: &Key,
+    mut parts: Parts,
+    mut body: Body,
+) -> Result<Response<Body>, Error> {
+    let mut attempts = 0;
+    if let Some(depth) = shared.pipelines.depth(key)
+        && let Some(content) = pipeline::pipelinable(&parts, &body)
+    {
+        match pipeline::send(shared, key, depth, (parts, content)).await {
+            pipeline::Sent::Done(response) => return response,
+            pipeline::Sent::Alone(again) => {
+                (parts, body) = (again.parts, again.body);
+                attempts = again.retries.min(MOST_ATTEMPTS - 2);
+            }
+        }
+    }
+    let Some(key) = http2::key(shared, key, &parts) else {
+        let outcome = attempt_often(shared, key, &parts, body, (attempts, None)).await;
+        return outcome.map_err(|(none, _)| none.into());
+    };
+    let mut lease;
+    loop {
+        match http2::send(shared, &key, &parts, body, attempts).await {
+            http2::Sent::Done(response) => return response,
+            http2::Sent::ByHttp1 {
+                body: again,
+                attempts: made,
+                lease: given,
+            } => (body, attempts, lease) = (again, made, given),
+        }
+        match attempt_often(shared, &key, &parts, body, (attempts, lease)).await {
+            Ok(response) => return Ok(response),
+            Err((NoLease::Failed(error), _)) => return Err(error),
+            // It did not speak HTTP/2, and now it does. Each turn is a dial that found it so.
+            Err((NoLease::Session, again)) => body = again,
+        }
+    }
+}
+
+/// Sends the request on connections for `key`, after so many attempts, until one is not to be
+/// repeated; first on a connection that was dialled for it, if there is one.
+async fn attempt_often(
     shared: &Arc<Shared>,
     key: &Key,
     parts: &Parts,
     mut body: Body,
-) -> Result<Response<Body>, Error> {
+    (mut attempts, mut dialled): (u32, Option<Box<Lease>>),
+) -> Result<Response<Body>, (NoLease, Body)> {
     let is_idempotent = retry::is_idempotent(&parts.method, &parts.headers);
-    let mut attempts = 0;
     let mut wants_new = false;
     loop {
         attempts += 1;
-        let mut lease = if wants_new || attempts == MOST_ATTEMPTS {
-            acquire_new(shared, key).await?
+        let acquired = if let Some(dialled) = dialled.take() {
+            Ok(dialled.told(None))
+        } else if wants_new || attempts == MOST_ATTEMPTS {
+            acquire_new(shared, key).await
         } else {
-            acquire(shared, key, is_idempotent && body.replay().is_some()).await?
+            acquire(shared, key, is_idempotent && body.replay().is_some()).await
+        };
+        let mut lease = match acquired {
+            Ok(lease) => lease,
+            Err(none) => return Err((none, body)),
         };
         lease.retries = attempts - 1;
         let replay = body.replay();
@@ -80,6 +131,7 @@ async fn send_to(
             is_on: shared.settings.is_retry_on,
             attempts,
             is_loss: failed.error.is_closed_early(),
+            is_unprocessed: failed.is_unprocessed,
             was_fresh,
             written,
             read,
@@ -89,7 +141,7 @@ async fn send_to(
         tracing::debug!(?decision, error = %failed.error, "exchange failed");
         match (decision.is_retry(), replay) {
             (true, Some(replay)) => body = replay,
-            _ => return Err(failed.error),
+            _ => return Err((failed.error.into(), Body::empty())),
         }
         shared.pool.note_retry();
         meter::retrying(key);
@@ -102,11 +154,13 @@ async fn send_to(
 }
 
 /// An attempt that failed, and what a retry has to know of it.
-struct Failed {
-    error: Error,
-    info: Option<ConnectionInfo>,
+pub(super) struct Failed {
+    pub(super) error: Error,
+    pub(super) info: Option<ConnectionInfo>,
     /// The body, if nobody has polled it.
-    untouched: Option<Body>,
+    pub(super) untouched: Option<Body>,
+    /// The peer says that it has not processed the request.
+    pub(super) is_unprocessed: bool,
 }
 
 /// Sends the request on one connection and waits for the head of the response.
@@ -117,12 +171,13 @@ async fn attempt(
     body: Body,
 ) -> Result<Response<Body>, Failed> {
     let body = body.made();
-    if let Err(error) = send_head(&mut exchange, key, parts, body.length()) {
+    if let Err(error) = exchange.send_typed_head(key, parts, body.length()) {
         exchange.give_back();
         return Err(Failed {
             error,
             info: None,
             untouched: None,
+            is_unprocessed: false,
         });
     }
     let expects = expects_continue(&parts.headers) && !body.is_end_stream();
@@ -141,6 +196,7 @@ async fn attempt(
                 error,
                 info: Some(info),
                 untouched: upload.into_untouched(),
+                is_unprocessed: false,
             })
         }
     }
@@ -207,6 +263,7 @@ async fn respond(
                 error,
                 info: Some(info),
                 untouched: None,
+                is_unprocessed: false,
             });
         }
     };
@@ -264,59 +321,11 @@ fn whole_body(exchange: &mut Exchange) -> Option<Body> {
     }
 }
 
-fn send_head(
-    exchange: &mut Exchange,
-    key: &Key,
-    parts: &Parts,
-    length: BodyLength,
-) -> Result<(), Error> {
-    // Without one there is a Target; where its socket leads is another matter.
-    let authority = match (parts.uri.authority(), parts.extensions.get::<Target>()) {
-        (Some(authority), _) => Cow::Borrowed(authority.as_str()),
-        (None, Some(target)) => Cow::Owned(target.origin().authority()),
-        (None, None) => Cow::Borrowed(""),
-    };
-    let path = match parts.uri.path_and_query() {
-        Some(path) if !path.as_str().is_empty() => path.as_str(),
-        _ => "/",
-    };
-    let proxy = match &key.route().via {
-        Via::Forward(proxy) => Some(proxy),
-        Via::Host | Via::Address(_) | Via::Unix(_) | Via::Tunnel(_) => None,
-    };
-    let target = match proxy {
-        // RFC 9112 §3.2.3: the far end of the tunnel, and nothing else.
-        _ if parts.method == Method::CONNECT => Cow::Borrowed(&*authority),
-        // RFC 9112 §3.2.2: a proxy has to be told the whole.
-        Some(_) => Cow::Owned(format!("http://{authority}{path}")),
-        None => Cow::Borrowed(path),
-    };
-    let line = RequestLine {
-        method: &parts.method,
-        target: target.as_bytes(),
-    };
-    let host = Field::new(b"host", authority.as_bytes())?;
-    let own_host = (!parts.headers.contains_key(header::HOST)).then_some(host);
-    let credentials = proxy
-        .and_then(Proxy::authorization)
-        .filter(|_| !parts.headers.contains_key(header::PROXY_AUTHORIZATION))
-        .map(|value| Field::from((&header::PROXY_AUTHORIZATION, value)));
-    let fields = own_host
-        .into_iter()
-        .chain(credentials)
-        .chain(fields(&parts.headers));
-    exchange.send_head(line, fields, length)
-}
-
-fn expects_continue(headers: &HeaderMap) -> bool {
+pub(super) fn expects_continue(headers: &HeaderMap) -> bool {
     headers.get(header::EXPECT).is_some_and(|value| {
         value
             .as_bytes()
             .trim_ascii()
             .eq_ignore_ascii_case(b"100-continue")
     })
-}
-
-fn fields(headers: &HeaderMap) -> impl Iterator<Item = Field<'_>> {
-    headers.iter().map(Field::from)
 }

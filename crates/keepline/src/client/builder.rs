@@ -11,8 +11,11 @@ use keepline_proto::Config;
 
 use super::Transport;
 use super::dial_settings::DialSettings;
+#[cfg(feature = "http2")]
+use super::http2::{Http2, Versions};
 use super::key_settings::{KeySettings, check_limits};
 use super::life::LifeSettings;
+use super::pipeline::Depths;
 use super::reuse::DrainLimits;
 use super::routing::{Proxies, Routing};
 use super::target::Target;
@@ -33,6 +36,10 @@ pub(crate) struct Settings {
     pub(crate) proto: Arc<Config>,
     pub(crate) dial: DialSettings,
     pub(crate) routing: Routing,
+    #[cfg(feature = "http2")]
+    pub(crate) versions: Versions,
+    #[cfg(feature = "http2")]
+    pub(crate) http2: Http2,
 }
 
 impl Default for Settings {
@@ -47,6 +54,10 @@ impl Default for Settings {
             proto: Arc::default(),
             dial: DialSettings::default(),
             routing: Routing::default(),
+            #[cfg(feature = "http2")]
+            versions: Versions::default(),
+            #[cfg(feature = "http2")]
+            http2: Http2::default(),
         }
     }
 }
@@ -135,6 +146,12 @@ impl TransportBuilder {
         self
     }
 
+    /// See [`KeySettings::pipeline`].
+    pub fn pipeline(mut self, depth: usize) -> Self {
+        self.for_all = self.for_all.pipeline(depth);
+        self
+    }
+
     /// Time that a request waits for a connection, dialling included, before it fails with
     /// [`Phase::Acquire`](crate::Phase::Acquire). Default: none, as Go.
     pub fn acquire_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
@@ -200,6 +217,21 @@ impl TransportBuilder {
         self
     }
 
+    /// Which versions of HTTP are spoken. Default: over TLS HTTP/2 and HTTP/1.1 by ALPN, else
+    /// HTTP/1.1, as Go. The raw layer, upgrades and CONNECT always use HTTP/1.1.
+    #[cfg(feature = "http2")]
+    pub const fn versions(mut self, versions: Versions) -> Self {
+        self.settings.versions = versions;
+        self
+    }
+
+    /// How HTTP/2 is spoken.
+    #[cfg(feature = "http2")]
+    pub const fn http2(mut self, http2: Http2) -> Self {
+        self.settings.http2 = http2;
+        self
+    }
+
     /// How responses are read: their limits.
     pub fn protocol(mut self, config: Config) -> Self {
         self.settings.proto = Arc::new(config);
@@ -233,6 +265,11 @@ impl TransportBuilder {
         };
         check_limits(&limits, &per_key)?;
         let mut overrides = HashMap::new();
+        let is_pipeline = |depth: &usize| *depth > 1;
+        let mut depths = Depths {
+            for_all: self.for_all.depth()?.filter(is_pipeline),
+            overrides: HashMap::new(),
+        };
         for (whose, settings) in self.overrides {
             let of_key = settings.limits(&per_key);
             check_limits(&limits, &of_key)?;
@@ -240,18 +277,27 @@ impl TransportBuilder {
                 Whose::Uri(uri) => self.settings.routing.key(&uri)?,
                 Whose::Target(target) => target.into_key(),
             };
+            if let Some(depth) = settings.depth()? {
+                let depth = Some(depth).filter(is_pipeline);
+                depths.overrides.insert(key.clone(), depth);
+            }
+            #[cfg(feature = "http2")]
+            overrides.insert(key.with_http2(), of_key);
             overrides.insert(key, of_key);
         }
         Ok(Transport::from_parts(
             limits,
             overrides,
             self.settings,
+            depths,
             #[cfg(feature = "tls")]
             self.tls,
         ))
     }
 
     fn check_times(&self) -> Result<(), Error> {
+        #[cfg(feature = "http2")]
+        self.settings.http2.check()?;
         let Settings { life, .. } = &self.settings;
         let timeouts = [
             self.settings.acquire_timeout,
@@ -322,6 +368,7 @@ mod tests {
                 builder().lifetime(Duration::from_secs(1), -0.1),
             ),
             ("no requests", builder().max_requests(0)),
+            ("a pipeline for none", builder().pipeline(0)),
             ("no time to follow", builder().follow_dns(Duration::ZERO)),
             (
                 "no time to acknowledge",

@@ -12,8 +12,10 @@ use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use super::Shared;
+use super::acquire::NoLease;
 use super::connect::{Opened, connect};
 use super::event::Event;
+use super::http2::{self, Handshaken};
 use super::key::Key;
 use super::lease::Pooled;
 use super::life::Lifespan;
@@ -21,7 +23,11 @@ use super::meter::{self, ConnectionMeter};
 use crate::OpenReason;
 use crate::driver::Driver;
 use crate::error::{Error, ErrorKind};
+use crate::net::{PeerAddr, Stream};
 use crate::pool::{Demand, KeySlot, WaiterId, Watch};
+
+/// A connection, and its HTTP/2 session if that is spoken on it.
+type Dialled = (Box<Pooled>, Option<Handshaken>);
 
 /// Starts a dial that the pool has counted, in a task of its own. `starter`: the waiter that it was
 /// started for; `runtime`: where, if not in the one that this is called in.
@@ -40,7 +46,7 @@ pub(crate) fn spawn(
     };
     let task = async move {
         let outcome = open(&dial.shared, &key, reason).await;
-        dial.end(reason, outcome);
+        dial.end(&key, reason, outcome);
     };
     match runtime {
         Some(runtime) => drop(runtime.spawn(task)),
@@ -60,11 +66,17 @@ struct QueuedDial {
 }
 
 impl QueuedDial {
-    fn end(&mut self, reason: OpenReason, outcome: Result<Box<Pooled>, Error>) {
+    fn end(&mut self, key: &Key, reason: OpenReason, outcome: Result<Dialled, Error>) {
         self.is_over = true;
         let pool = &self.shared.pool;
         match outcome {
-            Ok(connection) => pool.dialled(self.slot, reason, connection),
+            Ok((connection, None)) => pool.dialled(self.slot, reason, connection),
+            Ok((connection, Some(handshaken))) => {
+                pool.opened_shared(self.slot, reason, &connection);
+                http2::adopt(&self.shared, key, self.slot, connection, handshaken);
+                // Whoever waits for a connection of its own may share this one.
+                pool.recall(self.slot);
+            }
             Err(error) => pool.dial_failed(self.slot, self.starter, error),
         }
     }
@@ -84,7 +96,7 @@ pub(crate) async fn own(
     key: &Key,
     slot: KeySlot,
     reason: OpenReason,
-) -> Result<Box<Pooled>, Error> {
+) -> Result<Box<Pooled>, NoLease> {
     struct OwnDial<'a>(Option<&'a Shared>, KeySlot);
 
     impl Drop for OwnDial<'_> {
@@ -96,33 +108,42 @@ pub(crate) async fn own(
     }
 
     let mut dial = OwnDial(Some(shared), slot);
-    let connection = open(shared, key, reason).await?;
+    let (connection, handshaken) = open(shared, key, reason).await?;
     dial.0 = None;
     shared.pool.own_dial_opened(slot, reason, &connection);
-    Ok(connection)
+    let Some(handshaken) = handshaken else {
+        return Ok(connection);
+    };
+    // It is the session's; requests count as its streams.
+    shared.pool.not_acquired(&connection);
+    http2::adopt(shared, key, slot, connection, handshaken);
+    Err(NoLease::Session)
 }
 
 /// Opens a connection. Ends early when the pool is shut down.
-async fn open(shared: &Arc<Shared>, key: &Key, reason: OpenReason) -> Result<Box<Pooled>, Error> {
+async fn open(shared: &Arc<Shared>, key: &Key, reason: OpenReason) -> Result<Dialled, Error> {
     shared.events.tell(|| Event::Dialling {
         origin: key.to_string().into(),
         reason,
     });
     let opened = tokio::select! {
-        opened = connect(shared, key) => opened,
+        opened = connect_and_shake_hands(shared, key) => opened,
         () = shared.pool.stopping() => Err(Error::new(ErrorKind::Shutdown)),
     };
-    let Opened {
-        stream,
-        timings,
-        residence,
-    } = opened.inspect_err(|error| {
+    let (
+        Opened {
+            stream,
+            timings,
+            residence,
+        },
+        peer,
+        handshaken,
+    ) = opened.inspect_err(|error| {
         meter::dial_failed(key, error);
         let (origin, error) = (key.to_string().into(), error.to_string().into());
         shared.events.tell(|| Event::DialFailed { origin, error });
     })?;
     let id = shared.next_id.fetch_add(1, Ordering::Relaxed);
-    let peer = stream.peer_addr();
     tracing::debug!(connection = id, key = ?key, %peer, %reason, "connection opened");
     shared.events.tell(|| Event::Opened {
         connection: id,
@@ -130,7 +151,8 @@ async fn open(shared: &Arc<Shared>, key: &Key, reason: OpenReason) -> Result<Box
         peer,
     });
     let opened_at = Instant::now();
-    Ok(Box::new(Pooled {
+    let version = if handshaken.is_some() { "2" } else { "1.1" };
+    let connection = Pooled {
         driver: Driver::new(
             stream,
             Connection::client(Arc::clone(&shared.settings.proto)),
@@ -144,6 +166,22 @@ async fn open(shared: &Arc<Shared>, key: &Key, reason: OpenReason) -> Result<Box
         lifespan: Lifespan::begin(&shared.settings.life, opened_at, id),
         watch: Watch::new(id, shared.pool.reaper_here()),
         residence,
-        meter: ConnectionMeter::opened(key, reason, "1.1"),
-    }))
+        meter: ConnectionMeter::opened(key, reason, version),
+    };
+    Ok((Box::new(connection), handshaken))
+}
+
+/// Connects, and starts HTTP/2 where that is spoken. The stream is the session's then, and the other
+/// end's address what is left of it.
+async fn connect_and_shake_hands(
+    shared: &Arc<Shared>,
+    key: &Key,
+) -> Result<(Opened, PeerAddr, Option<Handshaken>), Error> {
+    let opened = connect(shared, key).await?;
+    let peer = opened.stream.peer_addr();
+    let (stream, handshaken) = match http2::shake_hands(shared, key, opened.stream).await? {
+        Ok(handshaken) => (Stream::gone(), Some(handshaken)),
+        Err(stream) => (stream, None),
+    };
+    Ok((Opened { stream, ..opened }, peer, handshaken))
 }

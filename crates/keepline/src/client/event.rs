@@ -100,6 +100,14 @@ pub enum Event {
         /// Its status.
         status: StatusCode,
     },
+    /// It is known now whether a server bears pipelining (not in httptrace).
+    Pipelining {
+        /// Scheme, host and port.
+        origin: Arc<str>,
+        /// It has answered a request that was sent behind another; otherwise nothing is pipelined
+        /// to it for some time.
+        is_borne: bool,
+    },
     /// A request is sent again (not in httptrace).
     Retrying {
         /// Number of the connection that was lost.
@@ -141,6 +149,11 @@ impl Hub {
         if self.listeners.load(Ordering::Relaxed) > 0 {
             let _ = self.sender.send(event());
         }
+    }
+
+    /// Somebody listens.
+    pub(crate) fn is_heard(&self) -> bool {
+        self.listeners.load(Ordering::Relaxed) > 0
     }
 
     pub(crate) fn listen(&self) -> Events {

@@ -14,6 +14,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::HeaderMap;
+use http::request::Parts;
 use keepline_proto::keep_alive::keep_alive;
 use keepline_proto::{
     self as proto, BodyLength, Field, Fields, RemoteError, RequestLine, ResponseHead, State,
@@ -22,6 +23,8 @@ use tokio::time::Instant;
 
 use super::Shared;
 use super::event::Event;
+use super::head::queue_head;
+use super::key::Key;
 use super::lease::Lease;
 use crate::CloseReason;
 use crate::deadline::Deadline;
@@ -89,6 +92,21 @@ impl Exchange {
         driver
             .proto
             .send_request(line, fields, body, &mut driver.output)?;
+        self.tell(|connection| Event::SentHead { connection });
+        Ok(())
+    }
+
+    /// Queues the head of a typed request.
+    ///
+    /// # Errors
+    /// The head is not valid. Nothing has been sent; the connection is still good.
+    pub(crate) fn send_typed_head(
+        &mut self,
+        key: &Key,
+        parts: &Parts,
+        length: BodyLength,
+    ) -> Result<(), Error> {
+        queue_head(self.lease.driver(), key, parts, length)?;
         self.tell(|connection| Event::SentHead { connection });
         Ok(())
     }
@@ -303,7 +321,7 @@ impl Exchange {
 }
 
 /// Why a connection is closed on which an exchange failed.
-fn reason_of(error: &Error, bytes_read: u64) -> CloseReason {
+pub(super) fn reason_of(error: &Error, bytes_read: u64) -> CloseReason {
     match error.kind() {
         ErrorKind::Protocol(RemoteError::UnsolicitedBytes) => CloseReason::UnsolicitedBytes,
         ErrorKind::Protocol(error) if error.is_incomplete() => CloseReason::PeerClosed,

@@ -40,6 +40,9 @@ pub(crate) struct Route {
     pub(crate) local: Option<SocketAddr>,
     /// Whatever keeps connections of one origin apart.
     pub(crate) tag: u64,
+    /// HTTP/2 is offered to the server, or spoken without asking. Whoever needs HTTP/1.1 (the raw
+    /// layer, an upgrade) has connections of its own, as in Go.
+    pub(crate) http2: bool,
 }
 
 /// Where the socket leads.
@@ -155,6 +158,7 @@ impl Route {
             tls: TlsRoute::default(),
             local: None,
             tag: 0,
+            http2: false,
         }
     }
 
@@ -215,6 +219,27 @@ impl Key {
         recent(0, is_secure, authority, || {
             Ok(Route::to(Origin::of(is_secure, authority)?).into())
         })
+    }
+
+    /// The same, with HTTP/2. Of the key that was asked last on this thread it is known already.
+    #[cfg(feature = "http2")]
+    pub(crate) fn with_http2(&self) -> Self {
+        thread_local! {
+            static LAST: RefCell<Option<(Key, Key)>> = const { RefCell::new(None) };
+        }
+        let known = LAST.try_with(|last| match &*last.borrow() {
+            Some((plain, with)) if plain == self => Some(with.clone()),
+            _ => None,
+        });
+        if let Ok(Some(with)) = known {
+            return with;
+        }
+        let with = Self::from(Route {
+            http2: true,
+            ..self.route().clone()
+        });
+        let _ = LAST.try_with(|last| *last.borrow_mut() = Some((self.clone(), with.clone())));
+        with
     }
 
     pub(crate) fn route(&self) -> &Route {

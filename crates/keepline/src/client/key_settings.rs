@@ -18,6 +18,7 @@ pub struct KeySettings {
     order: Option<IdleOrder>,
     on_miss: Option<OnMiss>,
     learns: Option<bool>,
+    pipeline: Option<usize>,
 }
 
 /// An idle timeout that was set, if only to none.
@@ -86,6 +87,33 @@ impl KeySettings {
     pub const fn learn_idle_limit(mut self, learn: bool) -> Self {
         self.learns = Some(learn);
         self
+    }
+
+    /// Requests that may share a connection before the first of them is answered (pipelining, RFC
+    /// 9112 §9.3.2). Default: 1, which is no pipelining, as in Go. 0 is an error.
+    ///
+    /// Only requests that bear to be sent twice are pipelined: with an idempotent method (never
+    /// POST), at most 16 KiB of content that lies in memory, and without Connection, Upgrade or
+    /// Expect. A request shares a connection before another is opened. Each server is tried first,
+    /// and where it does not bear pipelining its requests go the usual way for ten minutes.
+    ///
+    /// Answers come in order, so that a slow one holds up those behind it: 8 to 16 gain most of
+    /// what there is to gain. Content that nobody reads holds them up for 250 ms, then they go to
+    /// another connection. A server that answers in the wrong order cannot be told from one that
+    /// does not: pipeline only to servers that you trust to speak HTTP.
+    pub const fn pipeline(mut self, depth: usize) -> Self {
+        self.pipeline = Some(depth);
+        self
+    }
+
+    /// How many requests may share a connection, if that is asked for.
+    pub(super) fn depth(&self) -> Result<Option<usize>, Error> {
+        match self.pipeline {
+            Some(0) => Err(bad(
+                "a pipeline of depth 0 could carry no request: 1 is none",
+            )),
+            depth => Ok(depth),
+        }
     }
 
     pub(super) fn limits(&self, base: &KeyLimits) -> KeyLimits {

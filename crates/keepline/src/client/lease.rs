@@ -62,6 +62,10 @@ impl pool::Entry for Box<Pooled> {
         self.id
     }
 
+    fn address(&self) -> PeerAddr {
+        self.peer
+    }
+
     fn home(&self) -> pool::Home {
         self.watch.reaper().home()
     }
@@ -214,6 +218,34 @@ impl Lease {
         connection.lifespan.note_hint(hint, exchange);
     }
 
+    /// Why the connection is not used for a further request, after `unanswered` ones that are on
+    /// their way.
+    pub(crate) fn over(&self, unanswered: u64, now: Instant) -> Option<CloseReason> {
+        let connection = self.connection();
+        let over = connection
+            .lifespan
+            .over(connection.exchanges + unanswered, now);
+        let displaced = || connection.is_displaced().then_some(CloseReason::DnsChanged);
+        over.or_else(displaced)
+    }
+
+    /// Whether anything has arrived though nothing was asked; without a hint from the runtime this
+    /// makes no system call.
+    pub(crate) fn arrived_unasked(&mut self) -> Option<CloseReason> {
+        let connection = self.connection_mut();
+        if connection.driver.buffered() > 0 {
+            return Some(CloseReason::UnsolicitedBytes);
+        }
+        if connection.driver.is_eof() {
+            return Some(CloseReason::PeerClosed);
+        }
+        let mut nobody = Context::from_waker(Waker::noop());
+        match connection.poll_idle(&mut nobody) {
+            Poll::Ready(reason) => Some(reason),
+            Poll::Pending => None,
+        }
+    }
+
     /// Makes sure that the connection can be used here and now; otherwise why not.
     pub(crate) fn revive(
         &mut self,
@@ -282,7 +314,22 @@ impl Lease {
 
     /// Ends the lease after an exchange: the connection is given back if it can carry another
     /// one, else closed for the reason why it cannot.
-    pub(crate) fn end(mut self) {
+    pub(crate) fn end(self) {
+        self.end_after(1);
+    }
+
+    /// Ends the lease after exchanges that have been [counted](Self::count_exchange), as
+    /// [`end`](Self::end) does.
+    pub(crate) fn rest(self) {
+        self.end_after(0);
+    }
+
+    /// One of several exchanges of this lease has ended.
+    pub(crate) fn count_exchange(&mut self) {
+        self.connection_mut().exchanges += 1;
+    }
+
+    fn end_after(mut self, uncounted: u64) {
         let Some(mut connection) = self.connection.take() else {
             return;
         };
@@ -297,7 +344,7 @@ impl Lease {
         });
         let reason = match decision {
             Ok(()) => {
-                connection.exchanges += 1;
+                connection.exchanges += uncounted;
                 let over = connection
                     .lifespan
                     .over(connection.exchanges, Instant::now());

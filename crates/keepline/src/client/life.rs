@@ -79,6 +79,18 @@ impl Lifespan {
         }
     }
 
+    /// Exchanges that it may carry in all.
+    #[cfg(feature = "http2")]
+    pub(crate) const fn allowed(&self) -> u64 {
+        self.allowed
+    }
+
+    /// When it is retired.
+    #[cfg(feature = "http2")]
+    pub(crate) const fn retire_at(&self) -> Option<Instant> {
+        self.retire_at
+    }
+
     /// Why a connection that has carried `exchanges` is not used again, if it is not.
     pub(crate) fn over(&self, exchanges: u64, now: Instant) -> Option<CloseReason> {
         if exchanges >= self.allowed {

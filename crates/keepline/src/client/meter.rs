@@ -265,8 +265,11 @@ fn error_type(error: &Error) -> &'static str {
         ErrorKind::Timeout(_) => "timeout",
         ErrorKind::Protocol(_) => "protocol",
         ErrorKind::Io => "io",
+        ErrorKind::Http2 => "http2",
         ErrorKind::Body => "body",
         ErrorKind::Service => "service",
+        ErrorKind::Content => "content",
+        ErrorKind::Redirect => "redirect",
         ErrorKind::TooLarge => "too_large",
         ErrorKind::Shutdown => "shutdown",
     }

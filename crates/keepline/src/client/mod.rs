@@ -12,6 +12,7 @@
 //! - `lease`: a connection of the pool in the hands of one exchange;
 //! - [`Exchange`]: the raw layer, heads with spans and content as bytes;
 //! - `attempt`, `upload`, `response`: the typed layer on it;
+//! - `pipeline`: requests that share a connection before they are answered, where asked for;
 //! - `reuse`, `retry`: the decisions, as pure functions.
 
 mod acquire;
@@ -23,6 +24,9 @@ mod dial;
 mod dial_settings;
 mod event;
 mod exchange;
+mod head;
+#[cfg_attr(not(feature = "http2"), path = "http2_off.rs")]
+mod http2;
 mod interim;
 mod key;
 mod key_settings;
@@ -31,6 +35,7 @@ mod life;
 #[cfg_attr(not(feature = "metrics"), path = "meter_off.rs")]
 mod meter;
 mod names;
+mod pipeline;
 mod proxy;
 mod response;
 mod retry;
@@ -56,6 +61,8 @@ pub use acquire::Freshness;
 pub use builder::TransportBuilder;
 pub use event::{Event, Events};
 pub use exchange::{Exchange, Head};
+#[cfg(feature = "http2")]
+pub use http2::{Http2, Versions};
 pub use interim::OnInterim;
 pub use key::Origin;
 pub use key_settings::KeySettings;
@@ -67,9 +74,11 @@ pub use target::{Target, TargetBuilder};
 use self::acquire::acquire_as;
 use self::builder::Settings;
 use self::event::Hub;
+use self::http2::Sessions;
 use self::key::Key;
 use self::lease::Pooled;
 use self::names::Names;
+use self::pipeline::{Depths, Pipelines};
 use crate::error::{BoxError, Error};
 use crate::pool::{self, Demand, KeyLimits, Limits, Note, Pool, Stats};
 #[cfg(feature = "tls")]
@@ -80,6 +89,8 @@ use crate::{Body, CloseReason};
 pub(crate) struct Shared {
     pub(crate) pool: Pool<Key, Box<Pooled>>,
     pub(crate) settings: Settings,
+    pipelines: Pipelines,
+    pub(crate) sessions: Sessions,
     pub(crate) events: Hub,
     /// `None`: the addresses of names are not followed.
     pub(crate) names: Option<Names>,
@@ -149,13 +160,20 @@ impl Transport {
         limits: Limits,
         overrides: HashMap<Key, KeyLimits>,
         settings: Settings,
+        depths: Depths,
         #[cfg(feature = "tls")] tls: Option<ClientTls>,
     ) -> Self {
+        let remembered = limits.remembered_keys;
         Self {
             shared: Arc::new_cyclic(|shared| Shared {
                 pool: Pool::new(limits, overrides, PoolOwner(Weak::clone(shared))),
+                pipelines: Pipelines::new(depths, remembered),
                 events: Hub::default(),
                 names: settings.dial.follow_dns.map(Names::new),
+                #[cfg(feature = "http2")]
+                sessions: Sessions::new(&settings.http2),
+                #[cfg(not(feature = "http2"))]
+                sessions: Sessions,
                 settings,
                 next_id: AtomicU64::new(1),
                 #[cfg(feature = "tls")]
@@ -242,18 +260,24 @@ impl Transport {
     /// What has been counted since the Transport was built.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.shared.pool.stats()
+        let stats = self.shared.pool.stats();
+        Stats {
+            waiting: stats.waiting + self.shared.sessions.waiting(),
+            ..stats
+        }
     }
 
     /// Closes all connections that are idle now (Go: `CloseIdleConnections`). Those in use are
     /// kept when they come back.
     pub fn close_idle(&self) {
         self.shared.pool.close_idle(CloseReason::Shutdown);
+        self.shared.sessions.close_resting(CloseReason::Shutdown);
     }
 
     /// Closes all idle connections, fails what waits for one, and keeps none from now on. Ready
     /// when the last connection is closed: bodies that are still being read are waited for.
     pub async fn shutdown(&self) {
+        self.shared.sessions.stop(CloseReason::Shutdown);
         self.shared.pool.shut_down().await;
     }
 }
@@ -286,6 +310,12 @@ impl pool::Owner<Key, Box<Pooled>> for PoolOwner {
         // Without the Transport there is no pool that could wait for it.
         if let Some(shared) = self.0.upgrade() {
             dial::spawn(shared, demand, None, runtime);
+        }
+    }
+
+    fn evict_shared(&self) {
+        if let Some(shared) = self.0.upgrade() {
+            shared.sessions.evict();
         }
     }
 

@@ -11,6 +11,7 @@
 //! | connection | written | response | request | decision |
 //! |---|---|---|---|---|
 //! | any | any | any | the error is ours, a deadline or a cancellation | no |
+//! | any | any | none | the peer says that it has not processed it (HTTP/2: GOAWAY, REFUSED_STREAM), body can be made again | again, any method |
 //! | new | any | any | any | no: it would loop |
 //! | pooled | nothing | none | body can be made again, or was not polled | again, any method |
 //! | pooled | something | none | idempotent or `Idempotency-Key`, body can be made again | again, on a new connection |
@@ -31,6 +32,8 @@ pub(crate) const MOST_ATTEMPTS: u32 = 4;
 pub(crate) enum Decision {
     /// Nothing had reached the connection: any method.
     NothingWritten,
+    /// The peer says that it has not processed the request: any method.
+    Unprocessed,
     /// The server closed before it answered, and the request may be applied twice.
     Idempotent,
     /// Retries are switched off.
@@ -52,7 +55,10 @@ pub(crate) enum Decision {
 impl Decision {
     /// The request is sent again.
     pub(crate) const fn is_retry(self) -> bool {
-        matches!(self, Self::NothingWritten | Self::Idempotent)
+        matches!(
+            self,
+            Self::NothingWritten | Self::Unprocessed | Self::Idempotent
+        )
     }
 }
 
@@ -69,6 +75,8 @@ pub(crate) struct Failure {
     pub(crate) attempts: u32,
     /// The connection was lost: closed, reset or unusable, not too slow and not our mistake.
     pub(crate) is_loss: bool,
+    /// The peer says that it has not processed the request.
+    pub(crate) is_unprocessed: bool,
     /// The connection had neither been in the pool nor carried an exchange.
     pub(crate) was_fresh: bool,
     /// Bytes of the request that were given to the socket.
@@ -85,6 +93,8 @@ pub(crate) struct Failure {
 pub(crate) const fn decide(failure: &Failure) -> Decision {
     if !failure.is_on {
         Decision::Off
+    } else if failure.is_unprocessed && failure.is_replayable && failure.attempts < MOST_ATTEMPTS {
+        Decision::Unprocessed
     } else if !failure.is_loss {
         Decision::NotALoss
     } else if failure.was_fresh {
@@ -122,6 +132,7 @@ mod tests {
         is_on: true,
         attempts: 1,
         is_loss: true,
+        is_unprocessed: false,
         was_fresh: false,
         written: 80,
         read: 0,
@@ -132,7 +143,7 @@ mod tests {
     #[test]
     fn truth_table() {
         type Change = fn(&mut Failure);
-        let rows: [(&str, Change, Decision); 12] = [
+        let rows: [(&str, Change, Decision); 15] = [
             ("lost", |_| {}, Decision::Idempotent),
             ("unwritten", |x| x.written = 0, Decision::NothingWritten),
             (
@@ -158,6 +169,24 @@ mod tests {
                 Decision::NewConnection,
             ),
             ("answered", |x| x.read = 1, Decision::ResponseBegun),
+            (
+                "refused on a new connection, POST",
+                |x| {
+                    (x.is_unprocessed, x.is_loss) = (true, false);
+                    (x.was_fresh, x.is_idempotent) = (true, false);
+                },
+                Decision::Unprocessed,
+            ),
+            (
+                "refused stream",
+                |x| (x.is_unprocessed, x.is_replayable) = (true, false),
+                Decision::BodyConsumed,
+            ),
+            (
+                "refused often",
+                |x| (x.is_unprocessed, x.attempts) = (true, MOST_ATTEMPTS),
+                Decision::EnoughAttempts,
+            ),
             ("no loss", |x| x.is_loss = false, Decision::NotALoss),
             ("off", |x| x.is_on = false, Decision::Off),
             (

@@ -28,6 +28,13 @@ pub struct BindOptions {
     pub nodelay: bool,
     /// An IPv6 socket refuses IPv4 (IPV6_V6ONLY). Default false, as in Go.
     pub only_v6: bool,
+    /// The receive buffer of accepted connections in bytes (SO_RCVBUF). Default: the system's, which grows.
+    pub receive_buffer: Option<usize>,
+    /// Their send buffer in bytes (SO_SNDBUF). Default: the system's, which grows.
+    pub send_buffer: Option<usize>,
+    /// The kernel asks clients that are silent for two hours whether they are still there (SO_KEEPALIVE, with the
+    /// system's times). Default: the system's default, which is no.
+    pub keep_alive: Option<bool>,
 }
 
 impl Default for BindOptions {
@@ -36,6 +43,9 @@ impl Default for BindOptions {
             backlog: 4096,
             nodelay: true,
             only_v6: false,
+            receive_buffer: None,
+            send_buffer: None,
+            keep_alive: None,
         }
     }
 }
@@ -102,6 +112,16 @@ fn bound(address: SocketAddr, options: BindOptions, shared: bool) -> io::Result<
     }
     if address.is_ipv6() {
         socket.set_only_v6(options.only_v6)?;
+    }
+    // Accepted sockets inherit these; the size of the receive buffer has to be known before a connection is.
+    if let Some(size) = options.receive_buffer {
+        socket.set_recv_buffer_size(size)?;
+    }
+    if let Some(size) = options.send_buffer {
+        socket.set_send_buffer_size(size)?;
+    }
+    if let Some(asks) = options.keep_alive {
+        socket.set_keepalive(asks)?;
     }
     socket.bind(&address.into())?;
     Ok(socket)
@@ -239,6 +259,21 @@ mod tests {
         let addresses: Vec<_> = listeners.iter().map(Listener::local_addr).collect();
         assert!(addresses[0].is_some_and(|address| address.port() != 0));
         assert!(addresses.iter().all(|address| *address == addresses[0]));
+    }
+
+    #[test]
+    fn sockets_have_the_buffers_that_were_asked_for() {
+        let options = BindOptions {
+            receive_buffer: Some(64 * 1024),
+            send_buffer: Some(32 * 1024),
+            keep_alive: Some(true),
+            ..BindOptions::default()
+        };
+        let socket = bound(ANY_PORT, options, false).unwrap();
+        // Linux doubles them for its own books.
+        assert!(socket.recv_buffer_size().unwrap() >= 64 * 1024);
+        assert!((32 * 1024..128 * 1024).contains(&socket.send_buffer_size().unwrap()));
+        assert!(socket.keepalive().unwrap());
     }
 
     #[test]

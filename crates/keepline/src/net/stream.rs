@@ -110,6 +110,16 @@ impl Stream {
         }
     }
 
+    /// HTTP/2 has been chosen by ALPN (RFC 9113 §3.2).
+    #[cfg(feature = "http2")]
+    pub(crate) fn has_negotiated_http2(&self) -> bool {
+        match &self.0 {
+            Kind::Plain(_) => false,
+            #[cfg(feature = "tls")]
+            Kind::Tls(tls) => tls.get_ref().1.alpn_protocol() == Some(b"h2"),
+        }
+    }
+
     /// Where the other end is.
     #[must_use]
     pub fn peer_addr(&self) -> PeerAddr {

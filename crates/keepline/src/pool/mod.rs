@@ -9,6 +9,8 @@ mod learned;
 mod policy;
 mod reaper;
 mod reapers;
+#[cfg(test)]
+mod schedules;
 mod shared;
 mod state;
 mod stats;
@@ -53,6 +55,8 @@ pub(crate) trait Connection: Entry + Send + 'static {
 pub(crate) trait Owner<K, C>: Send + Sync + 'static {
     /// Starts a dial that the pool has counted. `runtime`: where, if this is called outside one.
     fn dial(&self, demand: Demand<K>, runtime: Option<&Handle>);
+    /// Closes the shared connection that has carried nothing for longest: its room is needed.
+    fn evict_shared(&self);
     /// Something worth telling has happened to a connection.
     fn note(&self, connection: &C, note: Note);
 }
@@ -184,8 +188,10 @@ where
 
     /// A dial has given a connection: it goes to a waiter or becomes idle.
     pub(crate) fn dialled(&self, slot: KeySlot, reason: OpenReason, connection: C) {
-        self.0.lock().opened(slot, reason);
+        self.0.lock().opened(slot, reason, &connection);
+        let watch = Arc::clone(connection.watch());
         self.0.give(slot, connection);
+        watch.begin();
         self.0.note_quiet();
     }
 
@@ -208,6 +214,47 @@ where
             let _ = waiter.send(Err(NoDelivery::AskAgain));
         }
         self.0.note_quiet();
+    }
+
+    /// A dial has given a connection that several exchanges share: it is busy for as long as it
+    /// lives, and [`close`](Self::close) ends it.
+    pub(crate) fn opened_shared(&self, slot: KeySlot, reason: OpenReason, connection: &C) {
+        self.0.lock().opened(slot, reason, connection);
+        self.0.note_quiet();
+    }
+
+    /// Those who wait for a connection of this key are to ask again: there is one that they can
+    /// share.
+    pub(crate) fn recall(&self, slot: KeySlot) {
+        let waiters = self.0.lock().recall(slot);
+        for waiter in waiters {
+            let _ = waiter.send(Err(NoDelivery::AskAgain));
+        }
+    }
+
+    /// A shared connection carries one more exchange, on a connection that had carried one before or
+    /// not.
+    #[cfg(feature = "http2")]
+    pub(crate) fn count_exchange(&self, reused: bool) {
+        self.0.lock().count_exchange(reused);
+    }
+
+    /// A shared connection carries no exchange now, or does again. It stays busy in all else.
+    #[cfg(feature = "http2")]
+    pub(crate) fn rests(&self, rests: bool) {
+        self.0.lock().rests(rests);
+    }
+
+    /// Whether a dial of this key is in progress.
+    #[cfg(feature = "http2")]
+    pub(crate) fn is_dialling(&self, key: &K) -> bool {
+        self.0.lock().is_dialling(key)
+    }
+
+    /// The limits of a key.
+    #[cfg(feature = "http2")]
+    pub(crate) fn key_limits(&self, key: &K) -> KeyLimits {
+        self.0.lock().key_limits(key)
     }
 
     /// A connection is about to be given back without having been used.
@@ -245,6 +292,17 @@ where
     /// That has ended; the connection is given back or closed next.
     pub(crate) fn drain_ended(&self, slot: KeySlot) {
         self.0.lock().drain_ended(slot);
+    }
+
+    /// So many requests are sent on a connection that another one has acquired, `pipelined` of them
+    /// before an earlier one was answered.
+    pub(crate) fn joined(&self, requests: u64, pipelined: u64) {
+        self.0.lock().joined(requests, pipelined);
+    }
+
+    /// Nothing is kept any more, and no request is to be sent.
+    pub(crate) fn is_shut_down(&self) -> bool {
+        self.0.lock().is_shut_down()
     }
 
     /// A request is sent again.
@@ -295,7 +353,7 @@ where
             let mut notified = std::pin::pin!(self.0.quiet.notified());
             notified.as_mut().enable();
             let stats = self.stats();
-            if stats.busy == 0 && stats.dialling == 0 {
+            if stats.open() == 0 && stats.dialling == 0 {
                 return;
             }
             notified.await;

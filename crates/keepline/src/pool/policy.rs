@@ -77,6 +77,10 @@ pub enum IdleOrder {
     Lifo,
     /// The one that has been idle longest: use is spread over all, and none ages out.
     Fifo,
+    /// Of those to the address with the fewest connections in use, the one that came back last: the
+    /// servers behind a name get equal shares, also one that has just been added. For a name with a
+    /// few addresses; each choice looks at all of them.
+    LeastUsed,
 }
 
 /// What a request does that finds no idle connection.

@@ -24,6 +24,9 @@ use super::state::Given;
 use super::{Connection, Home};
 use crate::CloseReason;
 
+/// The place of a connection that has never been idle.
+const NOWHERE: usize = usize::MAX;
+
 /// What the reaper of one runtime and the connections there share.
 #[derive(Debug)]
 pub(crate) struct Reaper {
@@ -105,7 +108,7 @@ impl Watch {
     pub(crate) fn new(id: u64, reaper: Arc<Reaper>) -> Arc<Self> {
         Arc::new(Self {
             id,
-            place: AtomicUsize::new(usize::MAX),
+            place: AtomicUsize::new(NOWHERE),
             is_woken: AtomicBool::new(false),
             reaper,
         })
@@ -113,6 +116,14 @@ impl Watch {
 
     pub(crate) const fn reaper(&self) -> &Arc<Reaper> {
         &self.reaper
+    }
+
+    /// The connection has just been opened, and nobody has polled it: if it has become idle, its
+    /// reaper looks at it, which is told from then on what happens to it.
+    pub(super) fn begin(self: &Arc<Self>) {
+        if self.place.load(Ordering::Relaxed) != NOWHERE {
+            self.reaper.wake(Arc::clone(self));
+        }
     }
 
     /// Notes where the connection has gone. Called under the pool's lock, as is

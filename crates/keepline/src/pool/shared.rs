@@ -4,7 +4,14 @@
 //! Invariant: nothing is closed, polled or delivered while the lock is held.
 
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
+#[cfg(not(test))]
+use std::sync::{Mutex, MutexGuard};
+
+// In unit tests, which run the shell under made-up schedules (see `schedules`), the lock is one that
+// decides who goes on.
+#[cfg(test)]
+use shuttle::sync::{Mutex, MutexGuard};
 
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot};
@@ -75,6 +82,9 @@ where
     fn carry_out(&self, effects: Effects<K, C>) {
         for (connection, reason) in effects.closed {
             self.owner.note(&connection, Note::Closing(reason));
+        }
+        if effects.evict_shared {
+            self.owner.evict_shared();
         }
         if effects.dials.is_empty() {
             return;
@@ -147,7 +157,7 @@ where
 
     pub(super) fn close(&self, slot: KeySlot, connection: C, reason: CloseReason) {
         let is_shut_down = self.with(|state, effects| {
-            state.closed(slot, reason, effects);
+            state.closed((slot, &connection), reason, effects);
             state.is_shut_down()
         });
         self.owner.note(&connection, Note::Closing(reason));

@@ -15,6 +15,9 @@ pub struct Stats {
     pub reused: u64,
     /// Of these, on a connection that had carried none.
     pub first_use: u64,
+    /// Of the reused, those that were sent before an earlier request on the same connection was
+    /// answered.
+    pub pipelined: u64,
     /// Requests that were sent again after their connection had died.
     pub retries: u64,
     /// Connections opened, by reason.

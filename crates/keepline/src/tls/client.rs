@@ -58,11 +58,20 @@ impl ClientTls {
 
     /// Starts TLS on a stream whose other end is to prove that it is `name`. Bounded by whoever
     /// calls; dropping the future closes the stream.
-    pub(crate) async fn connect(&self, name: &PeerName, stream: Stream) -> Result<Stream, Error> {
+    pub(crate) async fn connect(
+        &self,
+        name: &PeerName,
+        stream: Stream,
+        offer: Offer,
+    ) -> Result<Stream, Error> {
         let plain = stream.into_plain();
         let connector = TlsConnector::from(Arc::clone(&self.0.config));
-        let tls = connector
-            .connect(name.0.clone(), plain)
+        let name = name.0.clone();
+        let connecting = match offer.protocols(&self.0.config.alpn_protocols) {
+            Some(protocols) => connector.with_alpn(protocols).connect(name, plain),
+            None => connector.connect(name, plain),
+        };
+        let tls = connecting
             .await
             .map_err(|error| Error::caused(ErrorKind::Tls, error))?;
         Ok(Stream::tls(tokio_rustls::TlsStream::Client(tls)))
@@ -94,6 +103,36 @@ impl Hash for ClientTls {
 impl fmt::Debug for ClientTls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientTls").finish_non_exhaustive()
+    }
+}
+
+/// What a connection offers by ALPN.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Offer {
+    /// HTTP/1.1, whatever the configuration has besides.
+    Http1,
+    /// HTTP/2 before it, unless the configuration has a list of its own.
+    #[cfg(feature = "http2")]
+    Both,
+    /// HTTP/2 alone.
+    #[cfg(feature = "http2")]
+    Http2,
+}
+
+impl Offer {
+    /// What to offer instead of `configured`; `None`: just that.
+    fn protocols(self, configured: &[Vec<u8>]) -> Option<Vec<Vec<u8>>> {
+        match self {
+            Self::Http1 => configured.iter().any(|x| x == b"h2").then(|| {
+                let others = configured.iter().filter(|x| *x != b"h2");
+                others.cloned().collect()
+            }),
+            #[cfg(feature = "http2")]
+            Self::Both => (configured == [b"http/1.1".to_vec()])
+                .then(|| vec![b"h2".to_vec(), b"http/1.1".to_vec()]),
+            #[cfg(feature = "http2")]
+            Self::Http2 => Some(vec![b"h2".to_vec()]),
+        }
     }
 }
 

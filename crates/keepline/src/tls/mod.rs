@@ -16,7 +16,7 @@ mod unverified;
 #[cfg(feature = "client")]
 pub use client::ClientTls;
 #[cfg(feature = "client")]
-pub(crate) use client::PeerName;
+pub(crate) use client::{Offer, PeerName};
 #[cfg(feature = "client")]
 pub use client_builder::ClientTlsBuilder;
 #[cfg(feature = "client")]

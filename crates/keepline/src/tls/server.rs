@@ -21,7 +21,14 @@ use crate::net::Stream;
 
 /// What a server shows to its clients.
 #[derive(Clone)]
-pub struct ServerTls(Arc<ServerConfig>);
+pub struct ServerTls(Source);
+
+/// Where the configuration of a handshake comes from.
+#[derive(Clone)]
+enum Source {
+    Fixed(Arc<ServerConfig>),
+    Asked(Arc<dyn Fn() -> Option<Arc<ServerConfig>> + Send + Sync>),
+}
 
 impl ServerTls {
     /// From a certificate chain and its private key, both in PEM; the server's own certificate
@@ -42,7 +49,7 @@ impl ServerTls {
             .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
             .map_err(tls_error)?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self(Arc::new(config)))
+        Ok(Self(Source::Fixed(Arc::new(config))))
     }
 
     /// From two PEM files.
@@ -60,16 +67,32 @@ impl ServerTls {
     /// (or nothing).
     #[must_use]
     pub const fn from_config(config: Arc<ServerConfig>) -> Self {
-        Self(config)
+        Self(Source::Fixed(config))
+    }
+
+    /// From a configuration that is asked for at the begin of each handshake, so that it can change while
+    /// the server runs: certificates are renewed. `None` is no TLS: the connection is plain. The ALPN list
+    /// is as in [`from_config`](Self::from_config).
+    ///
+    /// `ask` is called by the task of the connection and must not block.
+    pub fn from_fn(ask: impl Fn() -> Option<Arc<ServerConfig>> + Send + Sync + 'static) -> Self {
+        Self(Source::Asked(Arc::new(ask)))
     }
 
     /// Shakes hands on a stream that has none of it.
     pub(crate) async fn handshake(&self, mut stream: Stream) -> Result<Handshake, Error> {
+        let config = match &self.0 {
+            Source::Fixed(config) => Arc::clone(config),
+            Source::Asked(ask) => match ask() {
+                Some(config) => config,
+                None => return Ok(Handshake::Done(stream)),
+            },
+        };
         if is_plain_http(&mut stream).await? {
             return Ok(Handshake::PlainHttp(stream));
         }
         let plain = stream.into_plain();
-        let tls = TlsAcceptor::from(Arc::clone(&self.0))
+        let tls = TlsAcceptor::from(config)
             .accept(plain)
             .await
             .map_err(tls_error)?;
@@ -80,7 +103,7 @@ impl ServerTls {
 /// How a handshake went that did not fail.
 #[derive(Debug)]
 pub(crate) enum Handshake {
-    /// TLS is spoken.
+    /// What was to be spoken is: TLS, unless there is to be none.
     Done(Stream),
     /// The client speaks plain HTTP; nothing has been read.
     PlainHttp(Stream),

@@ -1,5 +1,7 @@
 //! Behaviour of the library over sockets and in-memory streams: one binary, a module for each side.
 
+mod agent;
 mod client;
+mod http2;
 mod parity;
 mod server;

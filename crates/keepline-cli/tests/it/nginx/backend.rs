@@ -19,6 +19,8 @@ pub(crate) struct Backend {
     connections: Vec<Wire>,
     /// The place of the one whose request came last.
     current: usize,
+    /// How many of them a step has named so far.
+    named: usize,
 }
 
 impl Backend {
@@ -30,6 +32,7 @@ impl Backend {
             listener,
             connections: Vec::new(),
             current: 0,
+            named: 0,
         }
     }
 
@@ -61,8 +64,19 @@ impl Backend {
             }
             self.event().await;
         };
+        self.named = self.named.max(self.current + 1);
         let request = message::request(&mut self.connections[self.current], with_body).await;
         format!("connection {} | {request}", self.current + 1)
+    }
+
+    /// Waits for a connection that no step has named yet, and makes it current.
+    pub(crate) async fn connected(&mut self) -> String {
+        while self.connections.len() <= self.named {
+            self.event().await;
+        }
+        self.current = self.named;
+        self.named += 1;
+        format!("connection {}", self.named)
     }
 
     /// How many connections have been accepted, or could be.

@@ -22,6 +22,7 @@
 //! | `c! quiet 100ms` | whether nothing comes for so long |
 //! | `c! send for 100ms` | whether bytes are taken for so long, or refused by a reset |
 //! | `b< request` | the next request at backend `b`, on whichever connection; `head` leaves the body |
+//! | `b< connection` | a connection that has not been asked on yet |
 //! | `b< 5 bytes`, `b< end`, `b> BYTES`, `b! fin`, … | on the connection of the last request; `b.1< …` on the first |
 //! | `b! refuse`, `b! listen` | the port is closed, opened again |
 //! | `b! connections` | how many connections the backend has seen |
@@ -96,6 +97,7 @@ pub(crate) enum Awaited {
     ResponseToHead,
     Head,
     Bytes(usize),
+    Connection,
     End,
 }
 
@@ -230,8 +232,8 @@ impl Case {
 
     /// Whether it can't share its gateway with other cases.
     pub(crate) fn is_alone(&self) -> bool {
-        self.steps()
-            .any(|step| matches!(step.action, Action::Signal(_) | Action::Exit))
+        let has_signal = |step: &Step| matches!(step.action, Action::Signal(_) | Action::Exit);
+        self.conf().contains("worker_") || self.steps().any(has_signal)
     }
 }
 
@@ -292,6 +294,7 @@ fn awaited(what: &str) -> Option<Awaited> {
         "response" | "request" => Awaited::Message,
         "response to HEAD" => Awaited::ResponseToHead,
         "head" => Awaited::Head,
+        "connection" => Awaited::Connection,
         "end" => Awaited::End,
         _ => Awaited::Bytes(what.strip_suffix(" bytes")?.parse().ok()?),
     })

@@ -9,7 +9,7 @@ use super::case::Case;
 
 /// What belongs to the level above servers; everything else in a case is of its server.
 const OF_HTTP: [&str; 5] = ["upstream", "map", "limit_req_zone", "server", "resolver"];
-const OF_MAIN: [&str; 2] = ["worker_shutdown_timeout", "worker_processes"];
+const OF_MAIN: [&str; 3] = ["worker_shutdown_timeout", "worker_processes", "events"];
 
 /// What every access log shows, unless the case says something else.
 /// Not the length: the gateways' own pages differ in theirs.

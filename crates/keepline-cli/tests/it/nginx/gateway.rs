@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
 use std::time::{Duration, SystemTime};
 
-use keepline_testkit::{Process, ScratchDir};
+use keepline_testkit::{Process, ScratchDir, certs};
 
 use super::conf::Parts;
 use crate::binary::KEEPLINE;
@@ -91,6 +91,10 @@ fn prefix(parts: &[&Parts]) -> ScratchDir {
         let file = fs::File::open(path).expect("it was just written");
         file.set_modified(written).expect("it is ours");
     }
+    let _ = certs::server().write_to(&prefix);
+    prefix.write("wrong-name.pem", &certs::wrong_name().cert.pem);
+    prefix.write("wrong-name.key", &certs::wrong_name().key_pem);
+    prefix.write("authority.pem", &certs::authority().pem);
     prefix.write("nginx.conf", whole(parts));
     prefix
 }
@@ -104,9 +108,13 @@ fn whole(parts: &[&Parts]) -> String {
     } else {
         ""
     };
+    let events = if main.contains("events") {
+        ""
+    } else {
+        "events { worker_connections 1024; }\n"
+    };
     format!(
-        "{user}daemon off;\npid nginx.pid;\nerror_log logs/error.log info;\n{main}\
-        events {{ worker_connections 1024; }}\n\
+        "{user}daemon off;\npid nginx.pid;\nerror_log logs/error.log info;\n{main}{events}\
         http {{\n\
         default_type text/plain;\n\
         client_body_temp_path temp/body;\nproxy_temp_path temp/proxy;\n\

@@ -19,16 +19,21 @@ pub(crate) async fn response(wire: &mut Wire, to_head: bool) -> String {
         return head.shown_response();
     }
     let body = body(wire, &head, true).await;
-    match own_page(&body) {
-        Some(page) => head.without_length().shown_response() + " | " + &page,
+    match own_page(&body, status) {
+        Some(page) => head.without_content_fields().shown_response() + " | " + &page,
         None => head.shown_response() + " | " + &body,
     }
 }
 
-/// What a gateway itself has to say about a status: its words are its own, but not their subject.
-fn own_page(body: &str) -> Option<String> {
-    let (_, rest) = body.strip_prefix("\"<html>")?.split_once("<h1>")?;
-    Some(format!("its own page of {}", rest.split_once("</h1>")?.0))
+/// What a gateway itself has to say about a status: its words, their type and their length are its
+/// own, but not their subject.
+fn own_page(body: &str, status: u16) -> Option<String> {
+    let subject = match body.strip_prefix("\"<html>") {
+        Some(page) => page.split_once("<h1>")?.1.split_once("</h1>")?.0,
+        None => body.strip_prefix('"')?.split_once(": ")?.0,
+    };
+    let is_own = subject.starts_with(&status.to_string());
+    is_own.then(|| format!("its own page of {subject}"))
 }
 
 pub(crate) async fn response_head(wire: &mut Wire) -> String {
@@ -148,36 +153,39 @@ impl Head {
         status.and_then(|status| status.parse().ok()).unwrap_or(0)
     }
 
-    fn without_length(mut self) -> Self {
-        let is_other = |field: &(String, String)| !field.0.eq_ignore_ascii_case("content-length");
-        self.fields.retain(is_other);
+    fn without_content_fields(mut self) -> Self {
+        self.fields.retain(|(name, _)| {
+            !["content-length", "content-type"].contains(&&*name.to_ascii_lowercase())
+        });
         self
     }
 
-    /// Names in lower case and sorted: neither their case nor their order means anything.
     fn shown_response(&self) -> String {
-        let mut fields: Vec<String> = self
-            .fields
-            .iter()
-            .map(|(name, value)| (name.to_ascii_lowercase(), value))
-            .filter(|(name, _)| !LEFT_OUT.contains(&&**name))
-            .map(|(name, value)| format!(" | {}: {}", shown_text(&name), shown_text(value)))
-            .collect();
-        fields.sort();
         let start = match self.start.strip_prefix("HTTP/1.1 ") {
             Some(status) => status,
             None => &self.start,
         };
-        shown_text(start) + &fields.concat()
+        shown_text(start) + &self.shown_fields()
     }
 
-    /// As it is: configurations decide names and order, and backends see them.
     fn shown_request(&self) -> String {
-        let show = |(name, value): &(String, String)| {
-            format!(" | {}: {}", shown_text(name), shown_text(value))
+        shown_text(&self.start) + &self.shown_fields()
+    }
+
+    /// Names in lower case and sorted: neither their case nor their order means anything, but for
+    /// the order of those with the same name.
+    fn shown_fields(&self) -> String {
+        let mut fields: Vec<(String, &str)> = self
+            .fields
+            .iter()
+            .map(|(name, value)| (name.to_ascii_lowercase(), &**value))
+            .filter(|(name, _)| !LEFT_OUT.contains(&&**name))
+            .collect();
+        fields.sort_by(|one, other| one.0.cmp(&other.0));
+        let show = |(name, value): (String, &str)| {
+            format!(" | {}: {}", shown_text(&name), shown_text(value))
         };
-        let fields: String = self.fields.iter().map(show).collect();
-        shown_text(&self.start) + &fields
+        fields.into_iter().map(show).collect()
     }
 }
 

@@ -65,6 +65,11 @@ macro_rules! cases {
                     compare::nginx_is_as_recorded(FILE, nginx).await;
                 }
             }
+
+            #[tokio::test]
+            async fn keepline_is_as_recorded() {
+                compare::keepline_is_as_recorded(FILE).await;
+            }
         }
     )*};
 }
@@ -80,6 +85,7 @@ cases! {
     client_pipelining
     directives
     shutdown
+    tls
     upgrades
     upstream_abort
     upstream_next

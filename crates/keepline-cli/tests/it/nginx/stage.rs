@@ -127,12 +127,14 @@ impl Stage {
                 Awaited::Head => message::response_head(wire).await,
                 Awaited::Bytes(count) => message::exactly(wire, count).await,
                 Awaited::End => message::rest(wire).await,
+                Awaited::Connection => "connected".to_owned(),
             };
         }
         let backend = self.backend(actor);
         let with_body = match what {
             Awaited::Message => true,
             Awaited::Head | Awaited::ResponseToHead => false,
+            Awaited::Connection => return backend.connected().await,
             Awaited::Bytes(_) | Awaited::End => {
                 let Some((number, wire)) = backend.connection(actor.connection) else {
                     return "no connection".to_owned();

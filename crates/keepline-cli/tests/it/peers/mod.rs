@@ -2,6 +2,8 @@
 //!
 //! Each needs a program that may not be installed; then the test says so and is skipped.
 
+mod http2;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use keepline_testkit::head_length;
+use keepline_testkit::sockets::ReservedPort;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -11,6 +12,7 @@ use tokio::time::timeout;
 use super::probe;
 use crate::binary::{Served, run};
 use crate::faults::Faulty;
+use crate::relay::relay;
 
 async fn close_of(script: &str) -> Value {
     let server = Faulty::start(&[script, "--after", "400ms"]).await;
@@ -57,6 +59,24 @@ async fn a_limit_that_is_not_told_is_exact_and_warned_of() {
     let verdict = result["advice"]["verdict"].as_str();
     assert!(
         verdict.is_some_and(|verdict| verdict.contains("at most 4")),
+        "{result}"
+    );
+}
+
+/// Over a way that takes time, requests meet the close.
+#[tokio::test]
+async fn requests_that_are_lost_around_the_edge_are_counted() {
+    let server = Served::start(&["--idle-timeout", "600ms"]).await;
+    let (near, far) = (ReservedPort::new().expect("a port is free"), server.port);
+    let relay = relay(&near, ([127, 0, 0, 1], far).into()).await;
+    let url = format!("http://{}/", near.addr());
+    let result = probe(&url, &["--requests", "10", "--budget", "20s"]).await;
+    relay.abort();
+    let race = &result["race"];
+    assert!(race["lost"].as_u64() >= Some(1), "{result}");
+    let verdict = result["advice"]["verdict"].as_str();
+    assert!(
+        verdict.is_some_and(|verdict| verdict.contains("were lost")),
         "{result}"
     );
 }

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use keepline_testkit::sockets::ReservedPort;
-use keepline_testkit::{Process, ScratchDir, peers};
+use keepline_testkit::{Process, ScratchDir, certs, peers};
 use serde_json::Value;
 
 use super::{assert_idle_timeout, probe};
@@ -23,6 +23,16 @@ impl Running {
     /// Starts a program that gets the text of `conf`, a file beside this one, with its port and its
     /// directory in it.
     async fn configured(program: &str, conf: &str, args: &[&str]) -> Option<Self> {
+        Self::configured_by(program, conf, args, |text| text).await
+    }
+
+    /// The same, with more replaced in the text.
+    async fn configured_by(
+        program: &str,
+        conf: &str,
+        args: &[&str],
+        replace: impl FnOnce(String) -> String,
+    ) -> Option<Self> {
         let program = peers::require(program)?;
         let (scratch, port) = new(conf);
         let text = std::fs::read_to_string(source(conf)).expect("it is committed");
@@ -30,7 +40,8 @@ impl Running {
         let text = text
             .replace("PORT", &port.port().to_string())
             .replace("DIR", dir);
-        let conf = scratch.write(conf, text);
+        let _ = certs::server().write_to(&scratch);
+        let conf = scratch.write(conf, replace(text));
         std::fs::create_dir(scratch.path().join("www")).expect("it can be made");
         scratch.write("www/index.html", "Hello, World!");
         let mut command = Command::new(program);
@@ -217,7 +228,7 @@ async fn the_age_that_a_server_lets_connections_reach_is_told_from_idle_timeout_
 }
 
 #[tokio::test]
-async fn over_tls_resumption_is_seen_and_h2_is_not_where_it_is_not() {
+async fn over_tls_limits_and_resumption_are_seen() {
     let args = [
         "--tls-self-signed",
         "--idle-timeout",
@@ -230,5 +241,22 @@ async fn over_tls_resumption_is_seen_and_h2_is_not_where_it_is_not() {
     assert_idle_timeout(&result, Duration::from_millis(300));
     assert_eq!(result["requests_per_connection"], 9, "{result}");
     assert_eq!(result["tls"]["resumes"], true, "{result}");
-    assert_eq!(result["tls"]["h2"], false, "{result}");
+}
+
+/// nginx with and without h2, with sessions and without.
+#[tokio::test]
+async fn what_is_agreed_on_by_tls_is_told() {
+    for (h2, tickets) in [("on", "on"), ("off", "off")] {
+        let Some(nginx) = Running::configured_by("nginx131", "tls.conf", &["-c"], |text| {
+            text.replace("H2", h2).replace("TICKETS", tickets)
+        })
+        .await
+        else {
+            return;
+        };
+        let url = format!("https://{}/", nginx.port.addr());
+        let result = probe(&url, &["-k", "--requests", "20", "--budget", "8s"]).await;
+        assert_eq!(result["tls"]["h2"], h2 == "on", "{result}");
+        assert_eq!(result["tls"]["resumes"], tickets == "on", "{result}");
+    }
 }

@@ -14,7 +14,7 @@ use crate::config::{BodyInFile, Browsers, LingeringClose};
 pub(super) fn apply(
     level: &mut Level,
     directive: &Directive,
-    builder: &Builder<'_>,
+    builder: &mut Builder<'_>,
 ) -> Result<bool, ConfError> {
     Ok(
         connection(level, directive)?
@@ -75,7 +75,7 @@ fn browsers(directive: &Directive) -> Result<Browsers, ConfError> {
 fn body(
     level: &mut Level,
     directive: &Directive,
-    builder: &Builder<'_>,
+    builder: &mut Builder<'_>,
 ) -> Result<bool, ConfError> {
     let client = &mut level.scope.client;
     match directive.name.text.as_str() {

@@ -2,7 +2,6 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use crate::conf::check::Ignored;
 use crate::conf::error::ConfError;
 use crate::conf::lexer::Word;
 use crate::conf::outside::Outside;
@@ -30,14 +29,16 @@ const MAX_RANGE: u16 = 4096;
 pub(super) fn listen(
     directive: &Directive,
     outside: &dyn Outside,
-    ignored: &mut Vec<Ignored>,
+    ignored: &mut Vec<(Word, &'static str)>,
 ) -> Result<Vec<Listen>, ConfError> {
     let word = directive.arg(0)?;
     let mut option = Listen::new(ListenAddress::Unix("".into()));
     for word in directive.args.iter().skip(1) {
         match word.text.as_str() {
-            "reuseport" | "bind" => ignore(word, "each worker has a socket of its own", ignored),
-            "deferred" => ignore(word, "connections are accepted as they come", ignored),
+            "reuseport" | "bind" => {
+                ignored.push((word.clone(), "each worker has a socket of its own"));
+            }
+            "deferred" => ignored.push((word.clone(), "connections are accepted as they come")),
             _ => parameter(directive, word, &mut option)?,
         }
     }
@@ -47,14 +48,6 @@ pub(super) fn listen(
         ..option.clone()
     });
     Ok(listens.collect())
-}
-
-fn ignore(word: &Word, reason: &'static str, ignored: &mut Vec<Ignored>) {
-    ignored.push(Ignored {
-        name: format!("listen ... {}", word.text),
-        place: word.place.clone(),
-        reason,
-    });
 }
 
 fn parameter(directive: &Directive, word: &Word, listen: &mut Listen) -> Result<(), ConfError> {

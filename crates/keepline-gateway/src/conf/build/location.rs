@@ -1,5 +1,6 @@
 //! `location` and `limit_except`.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::Builder;
@@ -19,20 +20,21 @@ pub(super) fn locations(
     outer: Option<&Matcher>,
     builder: &mut Builder<'_>,
 ) -> Vec<Arc<Location>> {
-    let mut locations: Vec<Arc<Location>> = Vec::new();
+    let mut locations = Vec::new();
+    let mut known = HashSet::new();
     for directive in &block.directives {
         if directive.name.text != "location" {
             continue;
         }
         match location(directive, level, outer, builder) {
             Ok(location) => {
-                let is_known = |known: &Arc<Location>| is_same(&known.matcher, &location.matcher);
-                if locations.iter().any(is_known) {
+                let is_new = key(&location.matcher).is_none_or(|key| known.insert(key));
+                if !is_new {
                     let name = name(&location.matcher);
                     builder.fail(directive.error(format!("duplicate location \"{name}\"")));
-                } else {
-                    locations.push(Arc::new(location));
+                    continue;
                 }
+                locations.push(Arc::new(location));
             }
             Err(error) => builder.fail(error),
         }
@@ -85,16 +87,14 @@ fn name(matcher: &Matcher) -> &str {
     }
 }
 
-/// They would have the same requests.
-fn is_same(one: &Matcher, other: &Matcher) -> bool {
-    match (one, other) {
-        // nginx takes the first of two equal expressions.
-        (Matcher::Regex(_), Matcher::Regex(_)) => false,
-        (
-            Matcher::Prefix(one) | Matcher::PrefixOnly(one),
-            Matcher::Prefix(other) | Matcher::PrefixOnly(other),
-        ) => one == other,
-        (one, other) => one == other,
+/// Locations with the same key would have the same requests. Of equal regular expressions nginx takes the
+/// first.
+fn key(matcher: &Matcher) -> Option<(u8, Box<str>)> {
+    match matcher {
+        Matcher::Exact(path) => Some((0, path.clone())),
+        Matcher::Prefix(path) | Matcher::PrefixOnly(path) => Some((1, path.clone())),
+        Matcher::Named(name) => Some((2, name.clone())),
+        Matcher::Regex(_) => None,
     }
 }
 

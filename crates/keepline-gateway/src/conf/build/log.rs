@@ -158,8 +158,8 @@ fn log_file(
     builder: &mut Builder<'_>,
 ) -> Result<LogFileId, ConfError> {
     let files = &mut builder.http.log_files;
-    if let Some(index) = files.iter().position(|known| known.path == file.path) {
-        let known = &mut files[index];
+    if let Some(&id) = builder.log_files.get(&file.path) {
+        let known = &mut files[id.0];
         let is_new = file.buffer > 0 && known.buffer == 0;
         let differs = (file.buffer, file.flush) != (known.buffer, known.flush);
         if file.buffer > 0 && !is_new && differs {
@@ -170,10 +170,12 @@ fn log_file(
         if is_new {
             *known = file;
         }
-        return Ok(LogFileId(index));
+        return Ok(id);
     }
+    let id = LogFileId(files.len());
+    builder.log_files.insert(file.path.clone(), id);
     files.push(file);
-    Ok(LogFileId(files.len() - 1))
+    Ok(id)
 }
 
 /// `error_log FILE [LEVEL]`.

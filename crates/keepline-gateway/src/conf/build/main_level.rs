@@ -66,7 +66,11 @@ fn default_error_log(builder: &Builder<'_>) -> ErrorLog {
     }
 }
 
-fn setting(main: &mut Main, directive: &Directive, builder: &Builder<'_>) -> Result<(), ConfError> {
+fn setting(
+    main: &mut Main,
+    directive: &Directive,
+    builder: &mut Builder<'_>,
+) -> Result<(), ConfError> {
     match directive.name.text.as_str() {
         "daemon" => main.daemon = flag(directive)?,
         "pid" => main.pid = builder.paths.below_prefix(directive.text(0)?),
@@ -79,6 +83,8 @@ fn setting(main: &mut Main, directive: &Directive, builder: &Builder<'_>) -> Res
         "user" => {
             let group = directive.args.get(1).map(|word| word.text.as_str().into());
             main.user = Some((directive.text(0)?.into(), group));
+            let reason = "the process stays who started it";
+            builder.ignore("user", &directive.name.place, reason);
         }
         _ => return Err(super::not_taken(directive)),
     }

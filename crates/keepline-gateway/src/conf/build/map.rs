@@ -1,5 +1,7 @@
 //! `map`: a variable whose value another value chooses.
 
+use std::collections::HashSet;
+
 use super::Builder;
 use super::names;
 use crate::conf::error::ConfError;
@@ -18,6 +20,8 @@ pub(super) fn map(directive: &Directive, builder: &Builder<'_>) -> Result<Map, C
         rows: Vec::new(),
     };
     let mut has_default = false;
+    // Maps have hundreds of thousands of rows where they are lists of redirects.
+    let mut known = HashSet::new();
     let rows = directive.block.iter().flat_map(|block| &block.directives);
     for row in rows {
         match (row.name.text.as_str(), row.args.as_slice(), &row.block) {
@@ -31,7 +35,8 @@ pub(super) fn map(directive: &Directive, builder: &Builder<'_>) -> Result<Map, C
             }
             (_, [value], None) => {
                 let key = key(row, map.is_hostnames)?;
-                if !matches!(key, MapKey::Regex(_)) && map.rows.iter().any(|row| row.key == key) {
+                let is_exact = !matches!(key, MapKey::Regex(_));
+                if is_exact && !known.insert(unescaped(&row.name.text).to_ascii_lowercase()) {
                     return Err(row.error(format!("conflicting parameter \"{}\"", row.name.text)));
                 }
                 let value = builder.names.template(value)?;
@@ -54,8 +59,7 @@ fn key(row: &Directive, is_hostnames: bool) -> Result<MapKey, ConfError> {
     if let Some(source) = text.strip_prefix('~') {
         return Ok(MapKey::Regex(names::pattern(source, false, &row.name)?));
     }
-    // So a key can be `default`, `hostnames` or begin with a tilde.
-    let text = text.strip_prefix('\\').unwrap_or(text);
+    let text = unescaped(text);
     if is_hostnames {
         match super::server_name::mask(text) {
             Some(ServerName::Exact(name)) => return Ok(MapKey::Exact(name)),
@@ -64,4 +68,9 @@ fn key(row: &Directive, is_hostnames: bool) -> Result<MapKey, ConfError> {
         }
     }
     Ok(MapKey::Exact(text.to_ascii_lowercase().into()))
+}
+
+/// Without the backslash by which a key can be `default` or `hostnames`, or begin with a tilde.
+fn unescaped(text: &str) -> &str {
+    text.strip_prefix('\\').unwrap_or(text)
 }

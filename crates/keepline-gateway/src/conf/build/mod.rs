@@ -28,7 +28,7 @@ mod upstream;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -39,10 +39,12 @@ use super::directive::{Context, Support};
 use super::error::{ConfError, ConfErrors};
 use super::outside::Outside;
 use super::paths::Paths;
+use super::source::Place;
 use super::table;
 use super::tree::{Block, Directive, Tree};
 use crate::config::{
-    Config, ErrorLog, Escape, Http, ListenAddress, LogFile, LogFileId, LogFormat, Scope, ScopeId,
+    AccessLog, Address, Config, ErrorLog, Escape, Http, ListenAddress, LogFile, LogFileId,
+    LogFormat, Scope, ScopeId, UpstreamId,
 };
 
 /// What is carried along while a configuration is read.
@@ -52,6 +54,14 @@ struct Builder<'a> {
     names: Names,
     /// What has been read of `http`.
     http: Http,
+    /// Directories for temporary files.
+    temp_paths: BTreeSet<PathBuf>,
+    /// The numbers of the files in `http.log_files`.
+    log_files: HashMap<PathBuf, LogFileId>,
+    /// Upstreams without a block, by their name and addresses.
+    implicit: HashMap<(String, Vec<Address>), UpstreamId>,
+    /// Which servers of an address have a name, to tell who never gets a request by it.
+    named: HashSet<(ListenAddress, String)>,
     /// Addresses that have their default server.
     defaults: BTreeSet<ListenAddress>,
     scopes: u64,
@@ -59,18 +69,29 @@ struct Builder<'a> {
     errors: Vec<ConfError>,
 }
 
-/// Reads a tree that `check` has nothing against. What has no effect is added to `ignored`.
+/// What a tree comes to.
+pub(super) struct Built {
+    pub(super) config: Config,
+    pub(super) temp_paths: BTreeSet<PathBuf>,
+    /// Parameters that have no effect.
+    pub(super) ignored: Vec<Ignored>,
+}
+
+/// Reads a tree that `check` has nothing against.
 pub(super) fn build(
     tree: &Tree,
     paths: &Paths,
     outside: &dyn Outside,
-    ignored: &mut Vec<Ignored>,
-) -> Result<Config, ConfErrors> {
+) -> Result<Built, ConfErrors> {
     let mut builder = Builder {
         paths,
         outside,
         names: Names::default(),
         http: Http::default(),
+        temp_paths: BTreeSet::new(),
+        log_files: HashMap::new(),
+        implicit: HashMap::new(),
+        named: HashSet::new(),
         defaults: BTreeSet::new(),
         scopes: 0,
         ignored: Vec::new(),
@@ -81,8 +102,11 @@ pub(super) fn build(
         builder.errors.push(error.clone());
     }
     ConfErrors::check(builder.errors)?;
-    ignored.append(&mut builder.ignored);
-    Ok(config?)
+    Ok(Built {
+        config: config?,
+        temp_paths: builder.temp_paths,
+        ignored: builder.ignored,
+    })
 }
 
 impl Builder<'_> {
@@ -96,9 +120,12 @@ impl Builder<'_> {
                 self.fail(error);
             }
         }
-        let mut level = Level::new(Context::Http, self.default_scope(error_logs)?);
+        let mut level = Level::new(Context::Http, self.default_scope(block, error_logs)?);
         self.settings(&mut level, block, None)?;
-        // The defaults of what follows from other settings hold in servers that say nothing too.
+        // The defaults too, unless something else is said for all of `http`.
+        self.temp_paths
+            .insert(level.scope.client.body_temp_path.clone());
+        self.temp_paths.insert(level.scope.proxy.temp_path.clone());
         for directive in block.directives.iter().filter(|d| d.name.text == "server") {
             match server::server(directive, &level, self) {
                 Ok(server) => self.http.servers.push(Arc::new(server)),
@@ -157,7 +184,7 @@ impl Builder<'_> {
     }
 
     /// What holds in `http` when nothing is said.
-    fn default_scope(&mut self, error_logs: &[ErrorLog]) -> Result<Scope, ConfError> {
+    fn default_scope(&mut self, http: &Block, error_logs: &[ErrorLog]) -> Result<Scope, ConfError> {
         let mut scope = Scope {
             id: self.scope_id(),
             ..Scope::default()
@@ -165,21 +192,32 @@ impl Builder<'_> {
         let root = self.paths.below_prefix("html").display().to_string();
         scope.settings.root = crate::config::Template::literal(root);
         scope.settings.error_logs = error_logs.to_vec();
-        scope.client.body_temp_path = self.paths.below_prefix("client_body_temp");
-        scope.proxy.temp_path = self.paths.below_prefix("proxy_temp");
+        scope.client.body_temp_path = self.paths.body_temp.clone();
+        scope.proxy.temp_path = self.paths.proxy_temp.clone();
+        // What is not written to must not be opened.
+        let has_log = http.directives.iter().any(|d| d.name.text == "access_log");
+        if !has_log {
+            scope.settings.access_logs.push(self.default_access_log()?);
+        }
+        Ok(scope)
+    }
+
+    fn default_access_log(&mut self) -> Result<AccessLog, ConfError> {
         let format = self.names.formats.get("combined").map(Arc::clone);
         let format = format.ok_or_else(|| ConfError::nowhere("no format for the access log"))?;
-        scope.settings.access_logs = vec![crate::config::AccessLog {
-            file: LogFileId(0),
-            format,
-            condition: None,
-        }];
+        let file = LogFileId(self.http.log_files.len());
+        let path = self.paths.access_log().to_path_buf();
+        self.log_files.insert(path.clone(), file);
         self.http.log_files.push(LogFile {
-            path: self.paths.access_log().to_path_buf(),
+            path,
             buffer: 0,
             flush: None,
         });
-        Ok(scope)
+        Ok(AccessLog {
+            file,
+            format,
+            condition: None,
+        })
     }
 
     /// Applies the directives of a block, but for those that hold blocks, define names or belong to the rewrite
@@ -233,6 +271,15 @@ impl Builder<'_> {
         }
     }
 
+    /// Something that is accepted and changes nothing.
+    fn ignore(&mut self, name: impl Into<String>, place: &Place, reason: &'static str) {
+        self.ignored.push(Ignored {
+            name: name.into(),
+            place: place.clone(),
+            reason,
+        });
+    }
+
     fn scope_id(&mut self) -> ScopeId {
         self.scopes += 1;
         ScopeId(self.scopes)
@@ -247,11 +294,13 @@ impl Builder<'_> {
 
     /// The first argument as a path for temporary files. Levels of directories make no difference
     /// that anybody sees: files are gone before they are many.
-    fn temp_path(&self, directive: &Directive) -> Result<PathBuf, ConfError> {
+    fn temp_path(&mut self, directive: &Directive) -> Result<PathBuf, ConfError> {
         for index in 1..directive.args.len() {
             let _: u8 = directive.number(index)?;
         }
-        Ok(self.paths.below_prefix(directive.text(0)?))
+        let path = self.paths.below_prefix(directive.text(0)?);
+        self.temp_paths.insert(path.clone());
+        Ok(path)
     }
 }
 

@@ -10,13 +10,13 @@ use crate::conf::directive::Context;
 use crate::conf::error::ConfError;
 use crate::conf::tree::{Block, Directive};
 use crate::conf::value::{invalid, unknown_parameter, unsupported};
-use crate::config::{Cause, Causes, Certificate, HttpVersion};
+use crate::config::{Cause, Causes, Certificate, Content, HttpVersion, ProxyTarget, Scheme};
 
 /// Takes the directive if it is one of these.
 pub(super) fn apply(
     level: &mut Level,
     directive: &Directive,
-    builder: &Builder<'_>,
+    builder: &mut Builder<'_>,
 ) -> Result<bool, ConfError> {
     Ok(switches(level, directive)?
         || limits(level, directive, builder)?
@@ -44,7 +44,7 @@ fn switches(level: &mut Level, directive: &Directive) -> Result<bool, ConfError>
 fn limits(
     level: &mut Level,
     directive: &Directive,
-    builder: &Builder<'_>,
+    builder: &mut Builder<'_>,
 ) -> Result<bool, ConfError> {
     let proxy = &mut level.scope.proxy;
     match directive.name.text.as_str() {
@@ -227,9 +227,11 @@ pub(super) fn resolve(
     }
     buffers(level, block)?;
     let tls = &mut level.scope.proxy.tls;
-    if tls.verify && tls.trusted.is_none() {
+    if tls.verify && tls.trusted.is_none() && may_speak_tls(&level.scope.content) {
         let what = "no \"proxy_ssl_trusted_certificate\" for \"proxy_ssl_verify\"";
-        return Err(place_of(block, "proxy_ssl_verify").map_or_else(
+        let directive =
+            place_of(block, "proxy_ssl_verify").or_else(|| place_of(block, "proxy_pass"));
+        return Err(directive.map_or_else(
             || ConfError::nowhere(what),
             |directive| directive.error(what),
         ));
@@ -252,6 +254,17 @@ pub(super) fn resolve(
         }
     };
     Ok(())
+}
+
+/// Requests are passed on over TLS, or nobody knows before they come.
+const fn may_speak_tls(content: &Content) -> bool {
+    match content {
+        Content::Proxy(pass) => match &pass.target {
+            ProxyTarget::Fixed { scheme, .. } => matches!(scheme, Scheme::Https),
+            ProxyTarget::Variable(_) => true,
+        },
+        Content::Static | Content::StubStatus => false,
+    }
 }
 
 /// The sizes of buffers have to fit each other.

@@ -8,6 +8,7 @@ use super::level::Level;
 use super::{listen, location, rewrite, server_name, tls};
 use crate::conf::directive::Context;
 use crate::conf::error::ConfError;
+use crate::conf::lexer::Word;
 use crate::conf::tree::{Block, Directive};
 use crate::config::{Listen, ListenAddress, Location, Matcher, Server, ServerName};
 
@@ -22,7 +23,7 @@ pub(super) fn server(
     let mut level = http.inner(Context::Server, builder.scope_id());
     builder.settings(&mut level, block, None)?;
     let listen = listens(block, builder)?;
-    let names = names(block)?;
+    let names = names(block, &listen, builder)?;
     let tls = tls::server_tls(&level, builder)?;
     if tls.is_none() && listen.iter().any(|listen| listen.is_tls) {
         let what = "no \"ssl_certificate\" is defined for the \"listen ... ssl\" directive";
@@ -56,7 +57,12 @@ fn named_location(location: Arc<Location>) -> Option<(Box<str>, Arc<Location>)> 
 fn listens(block: &Block, builder: &mut Builder<'_>) -> Result<Vec<Listen>, ConfError> {
     let mut listens: Vec<Listen> = Vec::new();
     for directive in block.directives.iter().filter(|d| d.name.text == "listen") {
-        for listen in listen::listen(directive, builder.outside, &mut builder.ignored)? {
+        let mut ignored = Vec::new();
+        let found = listen::listen(directive, builder.outside, &mut ignored)?;
+        for (word, reason) in ignored {
+            builder.ignore(format!("listen ... {}", word.text), &word.place, reason);
+        }
+        for listen in found {
             if listens.iter().any(|known| known.address == listen.address) {
                 let what = format!("a duplicate listen {}", shown(&listen.address));
                 return Err(directive.error(what));
@@ -85,7 +91,11 @@ fn shown(address: &ListenAddress) -> String {
     }
 }
 
-fn names(block: &Block) -> Result<Vec<ServerName>, ConfError> {
+fn names(
+    block: &Block,
+    listen: &[Listen],
+    builder: &mut Builder<'_>,
+) -> Result<Vec<ServerName>, ConfError> {
     let mut names = Vec::new();
     for directive in block
         .directives
@@ -93,11 +103,27 @@ fn names(block: &Block) -> Result<Vec<ServerName>, ConfError> {
         .filter(|d| d.name.text == "server_name")
     {
         for word in &directive.args {
-            names.push(server_name::server_name(directive, word)?);
+            let name = server_name::server_name(directive, word)?;
+            if !matches!(name, ServerName::Regex(_)) {
+                tell_conflicts(word, listen, builder);
+            }
+            names.push(name);
         }
     }
     if names.is_empty() {
         names.push(ServerName::Exact("".into()));
     }
     Ok(names)
+}
+
+/// Of two servers with one name, at one address, the first has the requests.
+fn tell_conflicts(word: &Word, listen: &[Listen], builder: &mut Builder<'_>) {
+    for listen in listen {
+        let name = word.text.to_ascii_lowercase();
+        if !builder.named.insert((listen.address.clone(), name)) {
+            let what = format!("server_name {}", word.text);
+            let reason = "another server with this name and address stands before it";
+            return builder.ignore(what, &word.place, reason);
+        }
+    }
 }

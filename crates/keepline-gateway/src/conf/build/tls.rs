@@ -15,12 +15,19 @@ use crate::config::{Certificate, ServerTls, TlsVersion};
 pub(super) fn apply(
     level: &mut Level,
     directive: &Directive,
-    builder: &Builder<'_>,
+    builder: &mut Builder<'_>,
 ) -> Result<bool, ConfError> {
-    Ok(towards_clients(level, directive)? || towards_upstreams(level, directive, builder)?)
+    Ok(
+        towards_clients(level, directive, builder)?
+            || towards_upstreams(level, directive, builder)?,
+    )
 }
 
-fn towards_clients(level: &mut Level, directive: &Directive) -> Result<bool, ConfError> {
+fn towards_clients(
+    level: &mut Level,
+    directive: &Directive,
+    builder: &mut Builder<'_>,
+) -> Result<bool, ConfError> {
     match directive.name.text.as_str() {
         "ssl_certificate" => {
             if level.is_first("ssl_certificate") {
@@ -35,7 +42,7 @@ fn towards_clients(level: &mut Level, directive: &Directive) -> Result<bool, Con
             level.certificate_keys.push(file(directive)?.clone());
         }
         "ssl_protocols" => {
-            level.server.tls.get_or_insert_default().versions = versions(directive)?;
+            level.server.tls.get_or_insert_default().versions = versions(directive, builder)?;
         }
         "ssl_session_timeout" => {
             let time = directive.time(0)?;
@@ -52,7 +59,7 @@ fn towards_clients(level: &mut Level, directive: &Directive) -> Result<bool, Con
 fn towards_upstreams(
     level: &mut Level,
     directive: &Directive,
-    builder: &Builder<'_>,
+    builder: &mut Builder<'_>,
 ) -> Result<bool, ConfError> {
     let path = |directive: &Directive| -> Result<PathBuf, ConfError> {
         Ok(builder.paths.beside_configuration(&file(directive)?.text))
@@ -64,7 +71,7 @@ fn towards_upstreams(
         "proxy_ssl_session_reuse" => tls.session_reuse = flag(directive)?,
         "proxy_ssl_name" => tls.name = Some(builder.names.template(directive.arg(0)?)?),
         "proxy_ssl_trusted_certificate" => tls.trusted = Some(path(directive)?),
-        "proxy_ssl_protocols" => tls.versions = versions(directive)?,
+        "proxy_ssl_protocols" => tls.versions = versions(directive, builder)?,
         "proxy_ssl_certificate" => level.proxy_certificate = Some(path(directive)?),
         "proxy_ssl_certificate_key" => level.proxy_certificate_key = Some(path(directive)?),
         _ => return Ok(false),
@@ -87,14 +94,19 @@ fn file(directive: &Directive) -> Result<&Word, ConfError> {
     Ok(word)
 }
 
-fn versions(directive: &Directive) -> Result<Vec<TlsVersion>, ConfError> {
+fn versions(
+    directive: &Directive,
+    builder: &mut Builder<'_>,
+) -> Result<Vec<TlsVersion>, ConfError> {
     let mut versions = Vec::new();
     for word in &directive.args {
         match word.text.as_str() {
             "TLSv1.2" => versions.push(TlsVersion::V12),
             "TLSv1.3" => versions.push(TlsVersion::V13),
-            // Broken: left out, whoever asks for them.
-            "SSLv2" | "SSLv3" | "TLSv1" | "TLSv1.1" => {}
+            "SSLv2" | "SSLv3" | "TLSv1" | "TLSv1.1" => {
+                let what = format!("{} {}", directive.name.text, word.text);
+                builder.ignore(what, &word.place, "this version is broken and not spoken");
+            }
             _ => return Err(invalid(directive, word, "TLSv1.2 or TLSv1.3")),
         }
     }

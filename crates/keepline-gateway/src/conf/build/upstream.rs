@@ -11,7 +11,7 @@ use crate::conf::outside::Outside;
 use crate::conf::tree::{Block, Directive};
 use crate::conf::units;
 use crate::conf::value::{invalid, unknown_parameter, unsupported};
-use crate::config::{Address, Balance, Keepalive, Upstream, UpstreamServer};
+use crate::config::{Address, Balance, Keepalive, Upstream, UpstreamId, UpstreamServer};
 
 /// Reads an `upstream` block.
 pub(super) fn upstream(
@@ -211,17 +211,13 @@ pub(super) fn implicit(
     name: &str,
     addresses: Vec<Address>,
     builder: &mut Builder<'_>,
-) -> crate::config::UpstreamId {
-    let known = builder.http.upstreams.iter();
-    let known = known.enumerate().find(|(_, upstream)| {
-        let servers = upstream.servers.iter();
-        upstream.is_implicit
-            && *upstream.name == *name
-            && servers.map(|server| &server.addresses).eq([&addresses])
-    });
-    if let Some((index, _)) = known {
-        return crate::config::UpstreamId(index);
+) -> UpstreamId {
+    if let Some(id) = builder.implicit.get(&(name.to_owned(), addresses.clone())) {
+        return *id;
     }
+    let id = UpstreamId(builder.http.upstreams.len());
+    let key = (name.to_owned(), addresses.clone());
+    builder.implicit.insert(key, id);
     let server = UpstreamServer {
         name: name.into(),
         addresses,
@@ -230,5 +226,5 @@ pub(super) fn implicit(
     let mut upstream = Upstream::new(name, vec![server]);
     upstream.is_implicit = true;
     builder.http.upstreams.push(Arc::new(upstream));
-    crate::config::UpstreamId(builder.http.upstreams.len() - 1)
+    id
 }

@@ -27,7 +27,7 @@ use crate::error::{Error, ErrorKind, Phase};
 use crate::info::Timings;
 use crate::net::{Resolved, Stream, literal};
 #[cfg(feature = "tls")]
-use crate::tls::{ClientTls, PeerName};
+use crate::tls::{ClientTls, Offer, PeerName};
 
 /// Of so many addresses the error tells what became of them.
 const TOLD_ADDRESSES: usize = 3;
@@ -65,7 +65,7 @@ pub(super) async fn connect(shared: &Arc<Shared>, key: &Key) -> Result<Opened, E
         return Ok(opened);
     }
     let started = Instant::now();
-    let secured = start_tls(shared, &route.origin, tls_of(route), opened.stream).await;
+    let secured = start_tls(shared, &route.origin, tls_of(shared, route), opened.stream).await;
     opened.stream = secured.map_err(|error| match &route.via {
         Via::Forward(proxy) => proxy.blame(&error),
         Via::Host | Via::Address(_) | Via::Unix(_) | Via::Tunnel(_) => error,
@@ -183,6 +183,7 @@ async fn open_tunnel(
         let tls = TlsChoice {
             tls: proxy.own_tls(),
             name: None,
+            offer: Offer::Http1,
         };
         #[cfg(not(feature = "tls"))]
         let tls = TlsChoice;
@@ -220,11 +221,13 @@ fn not_connected(error: io::Error) -> Error {
 struct TlsChoice<'a> {
     tls: Option<&'a ClientTls>,
     name: Option<&'a PeerName>,
+    offer: Offer,
 }
 
 #[cfg(feature = "tls")]
-fn tls_of(route: &Route) -> TlsChoice<'_> {
+fn tls_of<'a>(shared: &Shared, route: &'a Route) -> TlsChoice<'a> {
     TlsChoice {
+        offer: offer(shared, route),
         tls: route.tls.tls.as_ref(),
         name: route.tls.name.as_ref(),
     }
@@ -254,15 +257,37 @@ async fn start_tls(
             &of_host
         }
     };
-    before(deadline, Phase::Handshake, tls.connect(name, stream)).await
+    before(
+        deadline,
+        Phase::Handshake,
+        tls.connect(name, stream, choice.offer),
+    )
+    .await
 }
 
 #[cfg(not(feature = "tls"))]
 struct TlsChoice;
 
 #[cfg(not(feature = "tls"))]
-const fn tls_of(_: &Route) -> TlsChoice {
+const fn tls_of(_: &Shared, _: &Route) -> TlsChoice {
     TlsChoice
+}
+
+/// What the origin is offered by ALPN.
+#[cfg(all(feature = "tls", feature = "http2"))]
+fn offer(shared: &Shared, route: &Route) -> Offer {
+    use super::Versions;
+    match shared.settings.versions {
+        _ if !route.http2 => Offer::Http1,
+        Versions::Http1 => Offer::Http1,
+        Versions::Auto => Offer::Both,
+        Versions::Http2 => Offer::Http2,
+    }
+}
+
+#[cfg(all(feature = "tls", not(feature = "http2")))]
+const fn offer(_: &Shared, _: &Route) -> Offer {
+    Offer::Http1
 }
 
 #[cfg(not(feature = "tls"))]

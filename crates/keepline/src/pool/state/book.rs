@@ -19,6 +19,8 @@ pub(super) const BY_KEY: usize = 0;
 pub(super) const BY_AGE: usize = 1;
 /// List of the idle connections of one key that are registered with one runtime.
 pub(super) const BY_HOME: usize = 3;
+/// List of the idle connections of one key that lead to one address.
+pub(super) const BY_ADDRESS: usize = 4;
 
 impl<C> Linked<BY_KEY> for Idle<C> {
     fn links(&mut self) -> &mut Links {
@@ -29,6 +31,12 @@ impl<C> Linked<BY_KEY> for Idle<C> {
 impl<C> Linked<BY_HOME> for Idle<C> {
     fn links(&mut self) -> &mut Links {
         &mut self.by_home
+    }
+}
+
+impl<C> Linked<BY_ADDRESS> for Idle<C> {
+    fn links(&mut self) -> &mut Links {
+        &mut self.by_address
     }
 }
 
@@ -88,6 +96,7 @@ impl<K: Eq + Hash + Clone, C: Entry, W> State<K, C, W> {
                 .unwrap_or(self.limits.per_key),
             idle: List::default(),
             homes: Vec::new(),
+            addresses: Vec::new(),
             waiters: List::default(),
             dialling: 0,
             own_dials: 0,
@@ -153,8 +162,7 @@ impl<K: Eq + Hash + Clone, C: Entry, W> State<K, C, W> {
 
     /// A connection is in somebody's hands now, who counts as having acquired it.
     pub(super) fn hold(&mut self, slot: usize, connection: &C) {
-        self.keys[slot].busy += 1;
-        self.busy += 1;
+        self.take_out(slot, connection);
         self.counts.acquired += 1;
         let part = if connection.served() {
             &mut self.counts.reused
@@ -164,10 +172,18 @@ impl<K: Eq + Hash + Clone, C: Entry, W> State<K, C, W> {
         *part += 1;
     }
 
+    /// A connection is in somebody's hands now, who does not count as having acquired it.
+    pub(super) fn take_out(&mut self, slot: usize, connection: &C) {
+        self.keys[slot].busy += 1;
+        self.busy += 1;
+        self.busy_at(slot, connection);
+    }
+
     /// A connection is in nobody's hands now.
-    pub(super) fn release(&mut self, slot: KeySlot) {
+    pub(super) fn release(&mut self, slot: KeySlot, connection: &C) {
         self.keys[slot.0].busy -= 1;
         self.busy -= 1;
+        self.free_at(slot.0, connection);
     }
 
     pub(super) fn dial_ended(&mut self, slot: KeySlot) {
@@ -222,6 +238,7 @@ impl<K: Eq + Hash + Clone, C: Entry, W> State<K, C, W> {
             in_wheel: None,
             by_key: Links::default(),
             by_home: Links::default(),
+            by_address: Links::default(),
             by_age: Links::default(),
             by_expiry: Links::default(),
         });
@@ -235,6 +252,7 @@ impl<K: Eq + Hash + Clone, C: Entry, W> State<K, C, W> {
         of_key.homes[home].push_before(&mut self.idle, place, is_newer);
         of_key.idle.push_before(&mut self.idle, place, is_newer);
         self.by_age.push_before(&mut self.idle, place, is_newer);
+        self.lies_at(slot, place, is_newer);
         if let Some(expiry) = expiry {
             let in_wheel = self.wheel.insert(&mut self.idle, place, expiry.at);
             self.idle[place].in_wheel = Some(in_wheel);
@@ -250,6 +268,7 @@ impl<K: Eq + Hash + Clone, C: Entry, W> State<K, C, W> {
         of_key.idle.remove(&mut self.idle, place);
         of_key.homes[home].remove(&mut self.idle, place);
         self.by_age.remove(&mut self.idle, place);
+        self.leaves(slot, place);
         if let Some(in_wheel) = in_wheel {
             self.wheel.remove(&mut self.idle, place, in_wheel);
         }

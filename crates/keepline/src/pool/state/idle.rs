@@ -55,6 +55,7 @@ impl<K: Eq + Hash + Clone, C: Entry, W> State<K, C, W> {
         match of_key.limits.order {
             IdleOrder::Lifo => own.and_then(List::back).or_else(|| of_key.idle.back()),
             IdleOrder::Fifo => own.and_then(List::front).or_else(|| of_key.idle.front()),
+            IdleOrder::LeastUsed => self.least_used(slot),
         }
     }
 
@@ -100,7 +101,7 @@ impl<K: Eq + Hash + Clone, C: Entry, W> State<K, C, W> {
             since,
             expiry,
         } = parked;
-        self.release(slot);
+        self.release(slot, &connection);
         if let Some(place) = self.keys[slot.0].waiters.front() {
             let waiter = self.unqueue(place);
             self.hold(slot.0, &connection);
@@ -171,17 +172,24 @@ impl<K: Eq + Hash + Clone, C: Entry, W> State<K, C, W> {
     /// A busy connection is closed.
     pub(crate) fn closed(
         &mut self,
-        slot: KeySlot,
+        (slot, connection): (KeySlot, &C),
         reason: CloseReason,
         effects: &mut Effects<K, C>,
     ) {
-        self.release(slot);
+        self.release(slot, connection);
         self.count_closed(slot, reason, effects);
     }
 
     /// The peer has closed a connection that had been idle for `idle_for`.
     pub(crate) fn note_idle_close(&mut self, slot: KeySlot, idle_for: Duration, now: Instant) {
         self.keys[slot.0].learned.closed_after(idle_for, now);
+    }
+
+    /// Requests share a connection that is busy with an earlier one.
+    pub(crate) const fn joined(&mut self, requests: u64, pipelined: u64) {
+        self.counts.acquired += requests;
+        self.counts.reused += requests;
+        self.counts.pipelined += pipelined;
     }
 
     /// A request is sent again.
@@ -197,8 +205,7 @@ impl<K: Eq + Hash + Clone, C: Entry, W> State<K, C, W> {
             .filter(|idle| idle.connection.id() == id)?;
         let (slot, since, expiry) = (idle.slot, idle.since, idle.expiry);
         let connection = self.unlink(place);
-        self.keys[slot].busy += 1;
-        self.busy += 1;
+        self.take_out(slot, &connection);
         Some(Parked {
             slot: KeySlot(slot),
             connection,

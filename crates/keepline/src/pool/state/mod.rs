@@ -12,8 +12,10 @@
 //!   busy one), or a limit holds it back and whatever frees room starts its dial;
 //! - the counts of [`Stats`] add up after every operation.
 
+mod addresses;
 mod book;
 mod idle;
+mod sharing;
 mod supply;
 #[cfg(test)]
 mod tests;
@@ -25,12 +27,14 @@ use std::time::Duration;
 use slab::Slab;
 use tokio::time::Instant;
 
+use self::addresses::AtAddress;
 use self::book::{BY_AGE, BY_HOME, BY_KEY};
 use super::learned::LearnedLimit;
 use super::policy::{Expiry, KeyLimits, Limits, Now};
 use super::stats::Stats;
 use super::wheel::{Wheel, WheelSlot};
 use crate::list::{Links, List};
+use crate::net::PeerAddr;
 use crate::{CloseReason, OpenReason};
 pub(crate) use supply::Supply;
 
@@ -42,6 +46,8 @@ pub(crate) trait Entry {
     fn id(&self) -> u64;
     /// Where it is registered; does not change while it is idle.
     fn home(&self) -> Home;
+    /// Its other end; does not change.
+    fn address(&self) -> PeerAddr;
 }
 
 /// A runtime that connections are registered with, as a number that the caller gives: the smallest
@@ -75,6 +81,8 @@ pub(crate) struct Effects<K, C> {
     pub(crate) closed: Vec<(C, CloseReason)>,
     /// To be started; they have been counted.
     pub(crate) dials: Vec<Demand<K>>,
+    /// A shared connection that carries nothing is to be closed, to make room.
+    pub(crate) evict_shared: bool,
 }
 
 impl<K, C> Default for Effects<K, C> {
@@ -82,6 +90,7 @@ impl<K, C> Default for Effects<K, C> {
         Self {
             closed: Vec::new(),
             dials: Vec::new(),
+            evict_shared: false,
         }
     }
 }
@@ -136,6 +145,8 @@ struct PerKey<K> {
     idle: List<BY_KEY>,
     /// The same connections, those of each runtime by themselves.
     homes: Vec<List<BY_HOME>>,
+    /// Those of each address by themselves, where they are spread over these.
+    addresses: Vec<AtAddress>,
     waiters: List<BY_KEY>,
     /// Dials in progress whose connection goes to the queue. Only these feed a waiter.
     dialling: usize,
@@ -160,6 +171,7 @@ struct Idle<C> {
     in_wheel: Option<WheelSlot>,
     by_key: Links,
     by_home: Links,
+    by_address: Links,
     by_age: Links,
     by_expiry: Links,
 }
@@ -190,6 +202,9 @@ pub(crate) struct State<K, C, W> {
     serial: u64,
     dialling: usize,
     busy: usize,
+    /// Of the busy ones, those that are shared and carry nothing now. Told from both sides of a
+    /// race, it may be below 0 for a moment.
+    resting: isize,
     counts: Stats,
     is_shut_down: bool,
 }
@@ -211,6 +226,7 @@ impl<K: Eq + Hash + Clone, C: Entry, W> State<K, C, W> {
             serial: 0,
             dialling: 0,
             busy: 0,
+            resting: 0,
             counts: Stats::default(),
             is_shut_down: false,
         }
@@ -220,8 +236,8 @@ impl<K: Eq + Hash + Clone, C: Entry, W> State<K, C, W> {
     pub(crate) fn stats(&self) -> Stats {
         Stats {
             dialling: self.dialling,
-            idle: self.idle.len(),
-            busy: self.busy,
+            idle: self.idle.len() + self.resting(),
+            busy: self.busy - self.resting(),
             waiting: self.waiting.len(),
             ..self.counts
         }

@@ -200,11 +200,10 @@ impl<K: Eq + Hash + Clone, C: Entry, W> State<K, C, W> {
 
     /// A dial gave a connection, which is opened and busy now; hand it on with
     /// [`give`](Self::give).
-    pub(crate) fn opened(&mut self, slot: KeySlot, reason: OpenReason) {
+    pub(crate) fn opened(&mut self, slot: KeySlot, reason: OpenReason, connection: &C) {
         self.dial_ended(slot);
         self.counts.opened.add(reason.index());
-        self.busy += 1;
-        self.keys[slot.0].busy += 1;
+        self.take_out(slot.0, connection);
     }
 
     /// A dial failed. Its error goes to the waiter that started it if that still waits, else to
@@ -331,6 +330,8 @@ impl<K: Eq + Hash + Clone, C: Entry, W> State<K, C, W> {
                     true
                 }
                 None => {
+                    // It takes a moment, and then gives its room to who has waited longest.
+                    effects.evict_shared |= self.resting() > 0;
                     if self.is_short(slot.0) {
                         self.starve(slot.0);
                     }

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use keepline::client::{IdleOrder, KeySettings, OnMiss};
 use keepline::{CloseReason, ErrorKind, OpenReason, Phase, Transport};
-use keepline_testkit::peer::Peer;
+use keepline_testkit::peer::{Peer, Script};
 use keepline_testkit::sockets::Sockets;
-use keepline_testkit::{until, within};
+use keepline_testkit::{Gate, until, within};
 use tokio::task::JoinSet;
 
 use super::support::{
@@ -18,11 +18,11 @@ fn built(builder: keepline::client::TransportBuilder) -> Transport {
 }
 
 #[tokio::test]
-async fn two_hundred_requests_share_ten_connections() {
+async fn a_thousand_requests_share_ten_connections() {
     let peer = Peer::start(always(ok("hello")));
     let transport = built(Transport::builder().max_connections_per_key(10));
     let mut requests = JoinSet::new();
-    for _ in 0..200 {
+    for _ in 0..1000 {
         let (transport, url) = (transport.clone(), peer.url("/"));
         requests.spawn(async move { exchange(&transport, get(&url)).await.unwrap().0 });
     }
@@ -34,8 +34,37 @@ async fn two_hundred_requests_share_ten_connections() {
     let stats = stats(&transport);
     assert_eq!(
         (stats.acquired, stats.opened.total(), stats.waiting),
-        (200, 10, 0)
+        (1000, 10, 0)
     );
+}
+
+/// And they get them in the order in which they came.
+#[tokio::test]
+async fn a_thousand_misses_are_served_in_their_order() {
+    let (builder, mut pipes) = Pipes::new(1 << 12);
+    let transport = built(builder.max_connections_per_key(10));
+    let sent = std::sync::Arc::<std::sync::Mutex<Vec<usize>>>::default();
+    let mut requests = JoinSet::new();
+    for number in 0..1000 {
+        let (transport, url) = (transport.clone(), format!("http://a/{number}"));
+        requests.spawn(async move { exchange(&transport, get(&url)).await.unwrap().0 });
+    }
+    for _ in 0..10 {
+        let (mut far, sent) = (pipes.accept().await, sent.clone());
+        tokio::spawn(async move {
+            loop {
+                let head = far.read_head().await;
+                let number = head.split(['/', ' ']).nth(2).unwrap().parse().unwrap();
+                sent.lock().unwrap().push(number);
+                far.send(ok("x")).await;
+            }
+        });
+    }
+    while let Some(body) = within("a request", requests.join_next()).await {
+        assert_eq!(body.unwrap(), "x");
+    }
+    assert_eq!(*sent.lock().unwrap(), Vec::from_iter(0..1000));
+    assert_eq!(stats(&transport).opened.total(), 10);
 }
 
 /// One connection, and ten who wait for it: served in the order in which they came.
@@ -262,4 +291,94 @@ async fn a_miss_only_dials_as_told() {
     other.send(ok("2")).await;
     assert_eq!(two.await.unwrap().unwrap().1.id, 2);
     assert_eq!(stats(&transport).idle, 2);
+}
+
+/// Go: TransportMaxConnsPerHostIncludeDialInProgress.
+#[tokio::test]
+async fn a_dial_in_progress_counts_as_a_connection() {
+    let (gate, peer) = (Gate::new("the dial"), Peer::start(always(ok("x"))));
+    let dials = std::sync::Arc::<std::sync::atomic::AtomicUsize>::default();
+    let (count, addr, dial) = (dials.clone(), peer.addr(), gate.clone());
+    let connector = move |_| {
+        count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let gate = dial.clone();
+        async move {
+            gate.opened().await;
+            let tcp = tokio::net::TcpStream::connect(addr).await?;
+            Ok(keepline::net::Stream::from(tcp))
+        }
+    };
+    let builder = Transport::builder().connector(connector);
+    let transport = built(builder.max_connections_per_key(1));
+    let mut requests = JoinSet::new();
+    for _ in 0..3 {
+        let transport = transport.clone();
+        requests.spawn(async move { exchange(&transport, get("http://a/")).await.unwrap().0 });
+    }
+    until_waiting(&transport, 3).await;
+    assert_eq!(dials.load(std::sync::atomic::Ordering::Relaxed), 1);
+    gate.open();
+    while let Some(body) = within("a request", requests.join_next()).await {
+        assert_eq!(body.unwrap(), "x");
+    }
+    assert_eq!(dials.load(std::sync::atomic::Ordering::Relaxed), 1);
+}
+
+/// Go: TransportRemovesConnsAfterBroken.
+#[tokio::test]
+async fn a_broken_connection_leaves_its_place_to_the_next() {
+    let broken = || {
+        Script::new()
+            .expect_head()
+            .send("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nshort")
+            .reset()
+    };
+    let peer = Peer::start_each([broken(), broken(), always(ok("x"))]);
+    let transport = built(Transport::builder().max_connections_per_key(1).max_idle(1));
+    for _ in 0..2 {
+        exchange(&transport, get(&peer.url("/"))).await.unwrap_err();
+    }
+    let (body, info) = exchange(&transport, get(&peer.url("/"))).await.unwrap();
+    assert_eq!((body.as_str(), info.id), ("x", 3));
+}
+
+/// Two addresses with two connections each: they are used in turn, whichever came back last.
+#[tokio::test]
+async fn the_least_used_address_comes_first_as_told() {
+    let one = Peer::start(always(ok("x")));
+    let other = Peer::start(always(ok("x")));
+    let addresses = [one.addr(), one.addr(), other.addr(), other.addr()];
+    let next = std::sync::Arc::<std::sync::atomic::AtomicUsize>::default();
+    let connector = move |_| {
+        let number = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let dialled = tokio::net::TcpStream::connect(addresses[number]);
+        async move { dialled.await.map(keepline::net::Stream::from) }
+    };
+    // An answer keeps its connection until it has been read.
+    let transport = Transport::builder()
+        .connector(connector)
+        .drain(0, Duration::ZERO)
+        .for_every_key(KeySettings::new().idle_order(IdleOrder::LeastUsed));
+    let transport = built(transport);
+    let held = async |count: usize| {
+        let mut held = Vec::new();
+        for _ in 0..count {
+            let response = transport.send(get("http://a/")).await.unwrap();
+            let peer = super::support::info(&response).peer;
+            held.push((peer, response));
+        }
+        held
+    };
+    for (_, response) in held(4).await {
+        text(response.into_body()).await.unwrap();
+    }
+    for _ in 0..3 {
+        let used = held(4).await;
+        assert_ne!(used[0].0, used[1].0);
+        assert_ne!(used[2].0, used[3].0);
+        for (_, response) in used {
+            text(response.into_body()).await.unwrap();
+        }
+    }
+    assert_eq!(stats(&transport).opened.total(), 4);
 }

@@ -3,7 +3,7 @@
 use keepline::{CloseReason, OpenReason, Transport};
 use keepline_testkit::peer::{Peer, Script};
 
-use super::support::{always, closed, exchange, fetch, get, ok};
+use super::support::{always, answer, closed, exchange, fetch, get, ok, until_closed};
 
 #[tokio::test]
 async fn sequential_requests_share_one_connection() {
@@ -74,4 +74,32 @@ async fn the_case_of_a_host_does_not_matter() {
         exchange(&transport, get(&url)).await.unwrap();
     }
     assert_eq!(peer.accepted(), 1);
+}
+
+/// Go: Issue3644. However large the answer is that is the last one.
+#[tokio::test]
+async fn a_large_answer_that_says_close_is_read_to_its_end() {
+    let large = "x".repeat(3 << 20);
+    let head = format!(
+        "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+        large.len()
+    );
+    let peer = Peer::start(answer(head + &large).close());
+    let transport = Transport::default();
+    let (body, _) = fetch(&transport, &peer).await.unwrap();
+    assert!(body == large);
+    assert_eq!(closed(&transport), [(CloseReason::PeerAskedClose, 1)]);
+}
+
+/// Go: TransportIssue10457. A server that does not say so, and closes right behind its answer.
+#[tokio::test]
+async fn an_answer_arrives_though_the_server_closes_behind_it() {
+    let scripts = (0..20).map(|_| answer(ok("answer")).close());
+    let peer = Peer::start_each(scripts);
+    let transport = Transport::default();
+    for number in 1..=20 {
+        let (body, info) = fetch(&transport, &peer).await.unwrap();
+        assert_eq!((body.as_str(), info.id), ("answer", number));
+        until_closed(&transport, CloseReason::PeerClosed, number).await;
+    }
 }

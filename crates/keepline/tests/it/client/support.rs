@@ -22,7 +22,7 @@ use tokio::sync::mpsc;
 const LARGEST: usize = 16 << 20;
 
 /// A response with a body of this text and its Content-Length.
-pub(super) fn ok(text: &str) -> String {
+pub(crate) fn ok(text: &str) -> String {
     format!(
         "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{text}",
         text.len()
@@ -30,7 +30,7 @@ pub(super) fn ok(text: &str) -> String {
 }
 
 /// A response with this body in one chunk.
-pub(super) fn chunked(text: &str) -> String {
+pub(crate) fn chunked(text: &str) -> String {
     format!(
         "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{:x}\r\n{text}\r\n0\r\n\r\n",
         text.len()
@@ -38,20 +38,20 @@ pub(super) fn chunked(text: &str) -> String {
 }
 
 /// Answers every request on a connection with `response`.
-pub(super) fn always(response: impl AsRef<[u8]>) -> Script {
+pub(crate) fn always(response: impl AsRef<[u8]>) -> Script {
     Script::new().repeat_forever(answer(response))
 }
 
 /// Answers one request with `response`.
-pub(super) fn answer(response: impl AsRef<[u8]>) -> Script {
+pub(crate) fn answer(response: impl AsRef<[u8]>) -> Script {
     Script::new().expect_head().send(response)
 }
 
-pub(super) fn get(url: &str) -> Request<Body> {
+pub(crate) fn get(url: &str) -> Request<Body> {
     request("GET", url, Body::empty())
 }
 
-pub(super) fn request(method: &str, url: &str, body: impl Into<Body>) -> Request<Body> {
+pub(crate) fn request(method: &str, url: &str, body: impl Into<Body>) -> Request<Body> {
     Request::builder()
         .method(method)
         .uri(url)
@@ -60,14 +60,14 @@ pub(super) fn request(method: &str, url: &str, body: impl Into<Body>) -> Request
 }
 
 /// Sends GET and waits for the head of the response.
-pub(super) async fn head(transport: &Transport, peer: &Peer) -> Response<Body> {
+pub(crate) async fn head(transport: &Transport, peer: &Peer) -> Response<Body> {
     within("a response", transport.send(get(&peer.url("/"))))
         .await
         .unwrap()
 }
 
 /// Sends GET and reads the whole body.
-pub(super) async fn fetch(
+pub(crate) async fn fetch(
     transport: &Transport,
     peer: &Peer,
 ) -> Result<(String, ConnectionInfo), Error> {
@@ -75,7 +75,7 @@ pub(super) async fn fetch(
 }
 
 /// Sends any request and reads the whole body.
-pub(super) async fn exchange(
+pub(crate) async fn exchange(
     transport: &Transport,
     request: Request<Body>,
 ) -> Result<(String, ConnectionInfo), Error> {
@@ -84,30 +84,30 @@ pub(super) async fn exchange(
     Ok((text(response.into_body()).await?, info))
 }
 
-pub(super) async fn text(body: Body) -> Result<String, Error> {
+pub(crate) async fn text(body: Body) -> Result<String, Error> {
     let body = within("the end of a body", body.bytes(LARGEST)).await?;
     Ok(String::from_utf8(body.to_vec()).unwrap())
 }
 
 /// Polls once; whether the future waits for something.
-pub(super) async fn is_pending<F: Future>(future: &mut Pin<&mut F>) -> bool {
+pub(crate) async fn is_pending<F: Future>(future: &mut Pin<&mut F>) -> bool {
     std::future::poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx).is_pending())).await
 }
 
 /// The next frame of a body.
-pub(super) async fn frame(body: &mut Body) -> Option<Result<Frame<Bytes>, Error>> {
+pub(crate) async fn frame(body: &mut Body) -> Option<Result<Frame<Bytes>, Error>> {
     use http_body::Body as _;
     let next = std::future::poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx));
     within("a frame of a body", next).await
 }
 
 /// The content of the next frame of a body.
-pub(super) async fn piece(body: &mut Body) -> Bytes {
+pub(crate) async fn piece(body: &mut Body) -> Bytes {
     let frame = frame(body).await.expect("the body goes on").unwrap();
     frame.into_data().expect("content, not trailers")
 }
 
-pub(super) fn info(response: &Response<Body>) -> ConnectionInfo {
+pub(crate) fn info(response: &Response<Body>) -> ConnectionInfo {
     response
         .extensions()
         .get::<ConnectionInfo>()
@@ -116,7 +116,7 @@ pub(super) fn info(response: &Response<Body>) -> ConnectionInfo {
 }
 
 /// Checks what holds of every Stats, and answers it.
-pub(super) fn stats(transport: &Transport) -> Stats {
+pub(crate) fn stats(transport: &Transport) -> Stats {
     let stats = transport.stats();
     assert_eq!(stats.acquired, stats.reused + stats.first_use, "{stats:?}");
     assert_eq!(
@@ -128,17 +128,17 @@ pub(super) fn stats(transport: &Transport) -> Stats {
 }
 
 /// The reasons for which connections were opened, with their counts.
-pub(super) fn opened(transport: &Transport) -> Vec<(OpenReason, u64)> {
+pub(crate) fn opened(transport: &Transport) -> Vec<(OpenReason, u64)> {
     stats(transport).opened.iter().collect()
 }
 
 /// The reasons for which connections were closed, with their counts.
-pub(super) fn closed(transport: &Transport) -> Vec<(CloseReason, u64)> {
+pub(crate) fn closed(transport: &Transport) -> Vec<(CloseReason, u64)> {
     stats(transport).closed.iter().collect()
 }
 
 /// Waits until so many connections are idle, and none is busy.
-pub(super) async fn until_idle(transport: &Transport, count: usize) {
+pub(crate) async fn until_idle(transport: &Transport, count: usize) {
     until(format!("{count} idle connections"), || {
         let stats = stats(transport);
         (stats.idle == count && stats.busy == 0).then_some(())
@@ -147,7 +147,7 @@ pub(super) async fn until_idle(transport: &Transport, count: usize) {
 }
 
 /// Waits until so many connections have been closed for `reason`.
-pub(super) async fn until_closed(transport: &Transport, reason: CloseReason, count: u64) {
+pub(crate) async fn until_closed(transport: &Transport, reason: CloseReason, count: u64) {
     until(format!("{count} closed: {reason}"), || {
         let closed = closed(transport);
         let is_so = closed.contains(&(reason, count));
@@ -160,7 +160,7 @@ pub(super) async fn until_closed(transport: &Transport, reason: CloseReason, cou
 }
 
 /// Waits until so many requests wait for a connection.
-pub(super) async fn until_waiting(transport: &Transport, count: usize) {
+pub(crate) async fn until_waiting(transport: &Transport, count: usize) {
     until(format!("{count} waiting"), || {
         (stats(transport).waiting == count).then_some(())
     })
@@ -168,7 +168,7 @@ pub(super) async fn until_waiting(transport: &Transport, count: usize) {
 }
 
 /// A Transport whose dials to a peer stop at a gate, from the second on, and are counted.
-pub(super) fn gated(
+pub(crate) fn gated(
     gate: &Gate,
     peer: &Peer,
     dials_per_key: usize,
@@ -193,14 +193,14 @@ pub(super) fn gated(
 }
 
 /// The far ends of the connections that a Transport opens in memory.
-pub(super) struct Pipes(mpsc::UnboundedReceiver<DuplexStream>);
+pub(crate) struct Pipes(mpsc::UnboundedReceiver<DuplexStream>);
 
 /// What is at the far end of a pipe: a server that does what the test tells it.
-pub(super) type Far = RawClient<DuplexStream>;
+pub(crate) type Far = RawClient<DuplexStream>;
 
 impl Pipes {
     /// A builder whose connections are pipes with room for `room` bytes each way.
-    pub(super) fn new(room: usize) -> (TransportBuilder, Self) {
+    pub(crate) fn new(room: usize) -> (TransportBuilder, Self) {
         let (far_ends, pipes) = mpsc::unbounded_channel();
         let builder = Transport::builder().connector(move |_| {
             let (near, far) = duplex(room);
@@ -215,25 +215,25 @@ impl Pipes {
     }
 
     /// The next connection.
-    pub(super) async fn accept(&mut self) -> Far {
+    pub(crate) async fn accept(&mut self) -> Far {
         let far = within("a connection", self.0.recv()).await;
         RawClient::over(far.expect("the Transport holds the sender"))
     }
 }
 
 /// A request body that the test feeds piece by piece; dropping the sender ends it.
-pub(super) fn fed_body() -> (mpsc::UnboundedSender<Result<Frame<Bytes>, Error>>, Body) {
+pub(crate) fn fed_body() -> (mpsc::UnboundedSender<Result<Frame<Bytes>, Error>>, Body) {
     let (feed, pieces) = mpsc::unbounded_channel();
     (feed, Body::new(Fed(pieces)))
 }
 
 /// A frame of content.
-pub(super) fn data(text: &'static str) -> Result<Frame<Bytes>, Error> {
+pub(crate) fn data(text: &'static str) -> Result<Frame<Bytes>, Error> {
     Ok(Frame::data(Bytes::from_static(text.as_bytes())))
 }
 
 /// The error of somebody else's body.
-pub(super) fn body_failure() -> Error {
+pub(crate) fn body_failure() -> Error {
     struct Fails;
     impl http_body::Body for Fails {
         type Data = Bytes;

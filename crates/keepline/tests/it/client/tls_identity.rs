@@ -2,7 +2,7 @@
 //! of different identities are never exchanged for each other.
 
 use http::Request;
-use keepline::client::{Target, TargetBuilder, TransportBuilder};
+use keepline::client::{Target, TargetBuilder, TransportBuilder, Versions};
 use keepline::tls::{ClientTls, ClientTlsBuilder, TlsVersion};
 use keepline::{Body, Error, ErrorKind, Transport};
 use keepline_testkit::{RawClient, certs, within};
@@ -20,7 +20,8 @@ fn showing(identity: &certs::Identity) -> ClientTlsBuilder {
 }
 
 fn transport(tls: ClientTlsBuilder) -> TransportBuilder {
-    Transport::builder().tls(tls.build().unwrap())
+    let builder = Transport::builder().versions(Versions::Http1);
+    builder.tls(tls.build().unwrap())
 }
 
 /// Asks a server that answers "x" to one request on its next connection, if one comes about. What

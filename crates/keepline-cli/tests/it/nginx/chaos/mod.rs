@@ -49,6 +49,11 @@ async fn nginx_never_gives_an_answer_to_another_request() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keepline_never_gives_an_answer_to_another_request() {
+    run(Subject::Keepline, None).await;
+}
+
 async fn run(subject: Subject, left_out: Option<Fault>) {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let now = now.map_or(0, |now| now.as_secs());

@@ -5,6 +5,7 @@
 
 mod asker;
 mod origin;
+mod reload;
 mod restart;
 mod reuse;
 mod stop;

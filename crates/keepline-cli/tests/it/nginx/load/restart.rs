@@ -22,6 +22,11 @@ async fn nginx_fails_no_idempotent_request_and_no_post_that_it_could_have_sent_a
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keepline_fails_no_idempotent_request_and_no_post_that_it_could_have_sent_again() {
+    survives(&Subject::Keepline).await;
+}
+
 async fn survives(subject: &Subject) {
     let steady = Origin::start(Duration::from_millis(1));
     let mut restarting = Origin::start(Duration::from_millis(1));

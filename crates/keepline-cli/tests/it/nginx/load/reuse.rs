@@ -23,6 +23,12 @@ async fn one_worker_of_nginx_opens_a_connection_for_each_client() {
     }
 }
 
+/// As many workers as one likes, and still one pool.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn four_workers_of_keepline_open_a_connection_for_each_client() {
+    opens_few(&Subject::Keepline, 4).await;
+}
+
 async fn opens_few(subject: &Subject, workers: usize) {
     let Some(wrk) = peers::require("wrk") else {
         return;

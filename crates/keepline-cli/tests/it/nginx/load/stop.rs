@@ -19,6 +19,11 @@ async fn nginx_finishes_what_it_has_begun() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keepline_finishes_what_it_has_begun() {
+    finishes(&Subject::Keepline).await;
+}
+
 /// Slow enough that nearly all clients wait for an answer at any moment.
 async fn finishes(subject: &Subject) {
     let origin = Origin::start(Duration::from_millis(100));

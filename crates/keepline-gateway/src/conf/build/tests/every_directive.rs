@@ -97,7 +97,7 @@ fn arguments(known: &Known) -> &'static str {
 }
 
 /// A configuration with the directive in this context.
-fn configuration(known: &Known, context: Context) -> String {
+pub(super) fn configuration(known: &Known, context: Context) -> String {
     use crate::conf::directive::Body;
     let arguments = arguments(known);
     let name = known.name;
@@ -124,6 +124,10 @@ fn configuration(known: &Known, context: Context) -> String {
     }
 }
 
+pub(super) const fn is_supported(known: &Known) -> bool {
+    matches!(known.support, Support::Full | Support::Partly(_))
+}
+
 fn read(text: &str) -> Result<Document, ConfErrors> {
     // Certificates without a pair are not looked at; pairs are the business of another test.
     let files = Memory::default().with("/n", text);
@@ -134,7 +138,7 @@ fn read(text: &str) -> Result<Document, ConfErrors> {
 fn what_the_table_calls_supported_is_taken_wherever_it_may_stand() {
     let mut wrong = Vec::new();
     for known in DIRECTIVES {
-        if !matches!(known.support, Support::Full | Support::Partly(_)) {
+        if !is_supported(known) {
             continue;
         }
         for context in known.contexts.iter() {
@@ -195,9 +199,8 @@ fn what_is_not_there_is_refused_and_says_so() {
 fn nonsense_is_refused_by_every_directive_that_takes_a_value() {
     let mut accepted = Vec::new();
     for known in DIRECTIVES {
-        let is_supported = matches!(known.support, Support::Full | Support::Partly(_));
         let takes_value = matches!(known.syntax, "time" | "size" | "number" | "on | off");
-        if !is_supported || !takes_value {
+        if !is_supported(known) || !takes_value {
             continue;
         }
         for nonsense in ["x", "-1", "1.5", "''", "99999999999999999999"] {

@@ -5,6 +5,41 @@ use std::time::Duration;
 use super::{location, read, server};
 use crate::config::*;
 
+/// Configurations of many kinds, for a look at what nginx says.
+pub(super) const READ: &[&str] = &[
+    "keepalive_timeout 60s 20s; server { location / { keepalive_timeout 30s; } }",
+    "upstream u { server 127.0.0.1:81; } server { location /1/ { proxy_pass http://u; } \
+     location /2/ { proxy_pass http://u/x?y; } location /3/ { proxy_pass https://127.0.0.1; } \
+     location /5/ { proxy_pass http://unix:/s:/p; } location /7/ { proxy_pass http://$host; } }",
+    "server { location / { proxy_pass http://127.0.0.1:81; proxy_redirect ~x y; proxy_redirect default; } }",
+    "upstream u { server 127.0.0.1; keepalive 8; keepalive_requests 3; keepalive_timeout 5s; }",
+    "upstream u { server 127.0.0.1; keepalive 8 local; } upstream v { server 127.0.0.1; keepalive 0; }",
+    "upstream u { hash $uri consistent; server localhost:81 weight=5 max_conns=3 max_fails=0 \
+     fail_timeout=1m; server unix:/s down; }",
+    "upstream u { random two least_conn; server 127.0.0.1; } upstream v { random; server 127.0.0.1; }",
+    "server { set $a x; if ($a ~* ^(?<word>X)$) { rewrite ^/(.*)$ /y?z=$1? last; return 204; } \
+     if (!-f $document_root/x) { break; } if ($http_x != \"a b\") { return 301 http://h/; } \
+     rewrite ^ https://$host$word permanent; return 200 \"$a${word}\"; \
+     location / { if ($args) { set $args ''; } rewrite ^ http://h/ last; return $scheme://h/; } }",
+    "server { location = /a { } location ^~ /b { } location /c { internal; } location ~ \\.php$ { } \
+     location ~* x { } location @n { } location =/d { } location ~y { } }",
+    "map $http_host $name { hostnames; default other; .example.com e; www.a.* w; ~^(?<x>\\d+)$ $x; \
+     \\default d; Exact 1; }",
+    "server { location / { error_page 404 497 /x; error_page 500 502 =200 @n; error_page 403 = /y; \
+     error_page 401 http://h/; error_page 400 $scheme://h/; } }",
+    "limit_req zone=z burst=5 delay=2; limit_req_zone $binary_remote_addr zone=z:10m rate=30r/m; \
+     server { location / { limit_req zone=z nodelay; } }",
+    "log_format f '$host ' \"$status\"; access_log a f; server { location /2 { access_log a f if=$host; } }",
+    "server { root a/; location /x/ { alias /b/; } location /y { expires modified +1h; } \
+     location /z { expires @1h; } location /v { expires $http_x; } }",
+    "proxy_buffer_size 16k; server { proxy_buffers 8 16k; }",
+    "server { listen 127.0.0.1:8001-8003; listen [::1]:8001; listen unix:/tmp/keepline-test.sock; \
+     server_name a *.b .c d.* ~^(?<sub>.+)\\.e$ \"\" ~^\\Qx.y\\E$; }",
+    "server { location /a { location /a/b { } location ~ x { } if ($host) { add_header X y; } \
+     limit_except GET POST { deny all; } } }",
+    "server { location ~ \"^/(?'a'x)(?P<b>y)[[:alpha:]]{2,3}$\" { return 200 $a$b; } }",
+];
+
 const PASS: &str = "proxy_pass http://127.0.0.1:81;";
 
 #[test]
@@ -366,10 +401,10 @@ fn logs_of_one_path_are_one_file() {
         .iter()
         .map(|file| file.path.display().to_string())
         .collect();
-    assert_eq!(paths, ["/access.log", "/a", "/b"]);
+    assert_eq!(paths, ["/a", "/b"]);
     let log = |index: usize| &http.servers[0].locations[index].scope.settings.access_logs[0];
-    assert_eq!(log(0).file, LogFileId(2));
-    assert_eq!(log(1).file, LogFileId(1));
+    assert_eq!(log(0).file, LogFileId(1));
+    assert_eq!(log(1).file, LogFileId(0));
     assert!(log(1).condition.is_some() && log(0).condition.is_none());
     assert_eq!(log(1).format.line.pieces().len(), 3);
 }
@@ -409,4 +444,32 @@ fn times_of_expires() {
             ..
         }
     ));
+}
+
+#[test]
+fn large_configurations_take_no_more_than_their_size_asks_for() {
+    use std::fmt::Write;
+    let mut text = String::from("map $uri $to {");
+    for row in 0..100_000 {
+        let _ = write!(text, "/old/{row} /new/{row};");
+    }
+    text.push('}');
+    for number in 0..300 {
+        let _ = write!(
+            text,
+            "server {{ server_name s{number}; access_log l{number};"
+        );
+        for location in 0..20 {
+            let _ = write!(
+                text,
+                "location /{location} {{ proxy_pass http://127.0.0.1:{number}1; }}"
+            );
+        }
+        text.push('}');
+    }
+    let http = read(&text);
+    assert_eq!(http.maps[0].rows.len(), 100_000);
+    assert_eq!(http.servers.len(), 300);
+    assert_eq!(http.upstreams.len(), 300);
+    assert_eq!(http.log_files.len(), 301);
 }

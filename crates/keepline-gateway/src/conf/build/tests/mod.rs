@@ -1,5 +1,6 @@
 //! What configurations mean.
 
+mod beside_nginx;
 mod errors;
 mod every_directive;
 mod meaning;

@@ -31,17 +31,13 @@ impl World {
     ) {
         if opens {
             self.next_id += 1;
-            self.pool.opened(slot, reason);
-            self.give(
-                key,
-                slot,
-                Fake {
-                    id: self.next_id,
-                    served: false,
-                    home: self.next_home(),
-                },
-                effects,
-            );
+            let fake = Fake {
+                id: self.next_id,
+                served: false,
+                home: self.next_home(),
+            };
+            self.pool.opened(slot, reason, &fake);
+            self.give(key, slot, fake, effects);
         } else if let Some(waiter) = self.pool.dial_failed(slot, starter, effects) {
             let queue = self.waiting.get_mut(&key).expect("somebody waited");
             let before = queue.len();

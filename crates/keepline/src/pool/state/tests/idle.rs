@@ -1,7 +1,7 @@
 //! Idle connections in the world around a pool: their order, and what the limits, the clock and
 //! the reaper do to them.
 
-use super::{CloseReason, Effects, Fake, Lying, TICK, World};
+use super::{CloseReason, Effects, Fake, Lying, TICK, World, address};
 
 impl World {
     /// Behind those that have been idle for as long or longer.
@@ -77,8 +77,41 @@ impl World {
             let given = self.pool.put_back(parked, effects);
             self.follow(lying, slot, given, effects);
         } else {
-            self.pool.closed(slot, CloseReason::PeerClosed, effects);
+            let of = (slot, &parked.connection);
+            self.pool.closed(of, CloseReason::PeerClosed, effects);
         }
+    }
+
+    /// Connections of the key in use that lead where this one does.
+    pub(super) fn busy_at(&self, key: u8, id: u64) -> usize {
+        let busy = self.busy.iter().filter(|x| x.key == key).map(|x| x.fake.id);
+        let out = self.out.iter().filter(|x| x.0 == key);
+        let all = busy.chain(out.map(|x| x.1.connection.id));
+        all.filter(|other| address(*other) == address(id)).count()
+    }
+
+    fn alive_of(&self, key: u8) -> impl DoubleEndedIterator<Item = &Lying> {
+        let of_key = self.idle.iter().filter(move |x| x.key == key);
+        of_key.filter(|x| !self.has_expired(x))
+    }
+
+    pub(super) fn fewest_busy(&self, key: u8) -> usize {
+        let all = self.alive_of(key).map(|x| self.busy_at(key, x.id));
+        all.min().unwrap_or(0)
+    }
+
+    /// One to an address that is used least.
+    pub(super) fn least_used(&self, key: u8) -> Option<&Lying> {
+        self.alive_of(key).min_by_key(|x| self.busy_at(key, x.id))
+    }
+
+    /// It came back last of those that lead where it does.
+    pub(super) fn is_newest(&self, key: u8, id: u64) -> bool {
+        let there = |x: &&Lying| address(x.id) == address(id);
+        self.alive_of(key)
+            .rev()
+            .find(there)
+            .is_some_and(|x| x.id == id)
     }
 
     pub(super) fn no_longer_idle(&mut self, id: u64) -> Lying {

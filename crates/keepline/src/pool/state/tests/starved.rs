@@ -29,12 +29,13 @@ fn a_key_whose_waiters_were_served_keeps_no_room_from_others() {
     };
     let now = Now::read();
     let mut pool = Pool::new(limits, HashMap::new(), now.instant);
+    let fake = |id| Fake {
+        id,
+        served: true,
+        home: 0,
+    };
     let give = |pool: &mut Pool, slot, id| {
-        let fake = Fake {
-            id,
-            served: true,
-            home: 0,
-        };
+        let fake = fake(id);
         let mut effects = Effects::default();
         given(&pool.give(slot, fake, None, now, &mut effects))
     };
@@ -42,7 +43,7 @@ fn a_key_whose_waiters_were_served_keeps_no_room_from_others() {
     for (key, id) in [(1, 1), (2, 2)] {
         let (slot, supply) = ask(&mut pool, key, now);
         assert!(matches!(supply, Supply::Dial(_)));
-        pool.opened(slot, OpenReason::First);
+        pool.opened(slot, OpenReason::First, &fake(id));
         assert_eq!(give(&mut pool, slot, id), "to who waits");
     }
     // A second request for the first key has to wait for room, and gets what comes back.

@@ -93,7 +93,11 @@ pub(super) fn limits() -> impl Strategy<Value = Limits> {
         Just(OnMiss::Race),
         Just(OnMiss::Wait(Duration::from_millis(10))),
     ];
-    let order = prop_oneof![Just(IdleOrder::Lifo), Just(IdleOrder::Fifo)];
+    let order = prop_oneof![
+        Just(IdleOrder::Lifo),
+        Just(IdleOrder::Fifo),
+        Just(IdleOrder::LeastUsed),
+    ];
     let maybe = |range: std::ops::Range<usize>| prop::option::of(range);
     (
         1..5_usize,

@@ -1,0 +1,323 @@
+//! `keepline chain`: does its advice make 502s go away?
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use keepline_testkit::sockets::ReservedPort;
+use keepline_testkit::{Process, RawClient, ScratchDir, peers, within};
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use crate::binary::{KEEPLINE, run};
+use crate::relay::{ONE_WAY, relay};
+
+/// Requests that are sent at the worst moment, at the same time.
+const AT_ONCE: usize = 8;
+/// Node's timeout in milliseconds, to which it adds a second since version 20.
+const SHORT: &str = "100";
+
+fn source(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/it/chain")
+        .join(name)
+}
+
+async fn node(program: &Path, port: &ReservedPort, keep_alive_timeout: &str) -> Process {
+    let mut command = Command::new(program);
+    command.arg(source("server.js"));
+    command.args([&port.port().to_string(), keep_alive_timeout]);
+    Process::serve(command, port.port()).await
+}
+
+/// A balancer before the origin at `origin`.
+async fn balancer(
+    program: &Path,
+    conf: &str,
+    args: &[&str],
+    origin: &ReservedPort,
+) -> (Process, ReservedPort, ScratchDir) {
+    let scratch = ScratchDir::new("balancer");
+    let port = ReservedPort::new().expect("a port is free");
+    let text = std::fs::read_to_string(source(conf)).expect("it is committed");
+    // nginx makes these directories; keepline, which speaks none of the three, refuses to name them.
+    let is_ours = program == Path::new(KEEPLINE);
+    let lines = text
+        .lines()
+        .filter(|line| !(is_ours && line.contains("gi_temp_path")));
+    let text: String = lines.flat_map(|line| [line, "\n"]).collect();
+    let text = text
+        .replace("PORT", &port.port().to_string())
+        .replace("ORIGIN", &origin.port().to_string())
+        .replace("DIR", scratch.path().to_str().expect("it is ASCII"));
+    let conf = scratch.write(conf, text);
+    let mut command = Command::new(program);
+    command.args(args).arg(conf);
+    (Process::serve(command, port.port()).await, port, scratch)
+}
+
+/// One request on a connection of its own, and the status of its answer; `None` if the connection
+/// was closed without one.
+async fn ask(addr: SocketAddr, method: &str, path: &str) -> Option<u16> {
+    let mut client = RawClient::connect(addr).await;
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi"
+    );
+    client.send(head).await;
+    let (answer, _) = client.read_to_end().await;
+    let answer = String::from_utf8_lossy(&answer);
+    answer.get(9..12)?.parse().ok()
+}
+
+/// Several requests at the same time; how many of them were not answered with 200.
+async fn ask_at_once(addr: SocketAddr) -> usize {
+    let mut asking = JoinSet::new();
+    for _ in 0..AT_ONCE {
+        // A POST, which nobody sends twice.
+        asking.spawn(ask(addr, "POST", "/"));
+    }
+    let statuses = asking.join_all().await;
+    statuses
+        .into_iter()
+        .filter(|status| *status != Some(200))
+        .count()
+}
+
+/// The worst moment: idle connections reach the origin's `timeout` while it is busy, and requests
+/// arrive on them before it is done. Answers how many failed.
+async fn worst_moment(balancer: SocketAddr, origin: SocketAddr, timeout: Duration) -> usize {
+    assert_eq!(
+        ask_at_once(balancer).await,
+        0,
+        "nothing is wrong while nothing is idle"
+    );
+    sleep(timeout.saturating_sub(Duration::from_millis(150))).await;
+    let busy = tokio::spawn(ask(origin, "POST", "/busy/500"));
+    sleep(Duration::from_millis(300)).await;
+    let failed = ask_at_once(balancer).await;
+    busy.await.expect("it is asked");
+    failed
+}
+
+/// Provokes failures, lets `keepline chain` say what to change, changes that, and does the same
+/// again. `hop` is the balancer as a hop.
+async fn advice_helps(program: &Path, conf: &str, args: &[&str], hop: &str) {
+    let Some(node_program) = peers::require("node") else {
+        return;
+    };
+    let origin = ReservedPort::new().expect("a port is free");
+    let (_balancer, port, _scratch) = balancer(program, conf, args, &origin).await;
+
+    let short = node(&node_program, &origin, SHORT).await;
+    let url = format!("node@http://{}/", origin.addr());
+    let ran = run(&["chain", "--json", "--budget", "9s", hop, &url]).await;
+    assert_eq!(ran.code(), 1, "{ran:?}");
+    let link = &ran.json()[0];
+    assert_eq!(link["verdict"], "inverted", "{link}");
+    let timeout = link["server_idle"]["seconds"]
+        .as_f64()
+        .expect("it was measured");
+    let timeout = Duration::from_secs_f64(timeout);
+    let fix = &link["fixes"][0];
+    assert_eq!(fix["at"], "node", "{link}");
+
+    let mut failed = 0;
+    for _ in 0..5 {
+        failed += worst_moment(port.addr(), origin.addr(), timeout).await;
+        if failed > 0 {
+            break;
+        }
+    }
+    assert!(failed > 0, "no failure could be provoked");
+
+    // server.keepAliveTimeout = 66000; server.headersTimeout = 67000
+    let setting = fix["setting"].as_str().expect("node is known");
+    let advised = setting.split([' ', ';']).nth(2).expect("it is a number");
+    drop(short);
+    let _long = node(&node_program, &origin, advised).await;
+    let mended = format!("node:server={advised}ms");
+    assert_eq!(run(&["chain", hop, &mended]).await.code(), 0);
+    for _ in 0..3 {
+        assert_eq!(
+            worst_moment(port.addr(), origin.addr(), timeout).await,
+            0,
+            "after the advice"
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_it_advises_ends_502s_of_nginx_before_node() {
+    let Some(nginx) = peers::require("nginx131") else {
+        return;
+    };
+    advice_helps(&nginx, "nginx.conf", &["-c"], "nginx").await;
+}
+
+#[tokio::test]
+async fn what_it_advises_ends_502s_of_haproxy_before_node() {
+    let Some(haproxy) = peers::require("haproxy") else {
+        return;
+    };
+    // It has no idle timeout of its own, so the operator says for how long connections may idle.
+    advice_helps(
+        &haproxy,
+        "haproxy.cfg",
+        &["-db", "-f"],
+        "haproxy:client=60s",
+    )
+    .await;
+}
+
+/// Where nginx loses requests, keepline does not: Node tells its timeout, and keepline heeds it.
+#[tokio::test]
+async fn keepline_before_node_loses_nothing_even_without_advice() {
+    let Some(program) = peers::require("node") else {
+        return;
+    };
+    let origin = ReservedPort::new().expect("a port is free");
+    let keepline = Path::new(KEEPLINE);
+    let (_balancer, port, _scratch) =
+        balancer(keepline, "nginx.conf", &["proxy", "-c"], &origin).await;
+    // It tells a second; what it does is that, or since version 20 a second more.
+    let _node = node(&program, &origin, "1000").await;
+    for timeout in [1, 2] {
+        let timeout = Duration::from_secs(timeout);
+        assert_eq!(worst_moment(port.addr(), origin.addr(), timeout).await, 0);
+    }
+}
+
+#[tokio::test]
+async fn what_it_advises_ends_502s_of_nginx_before_a_distant_gunicorn() {
+    let (Some(nginx), Some(gunicorn)) = (peers::require("nginx131"), peers::require("gunicorn"))
+    else {
+        return;
+    };
+    let origin = ReservedPort::new().expect("a port is free");
+    let way = ReservedPort::new().expect("a port is free");
+    let relay = relay(&way, origin.addr()).await;
+    let (_balancer, port, _scratch) = balancer(&nginx, "nginx.conf", &["-c"], &way).await;
+    let start = |keep_alive: &str| {
+        let mut command = Command::new(&gunicorn);
+        command
+            .current_dir(source("../probe"))
+            .env("PYTHONDONTWRITEBYTECODE", "1");
+        command.args([
+            "-k",
+            "gthread",
+            "--threads",
+            "16",
+            "--keep-alive",
+            keep_alive,
+        ]);
+        command.args(["-b", &origin.addr().to_string(), "app:app"]);
+        Process::serve(command, origin.port())
+    };
+    let short = start("2").await;
+    let url = format!("gunicorn@http://{}/", way.addr());
+    let ran = run(&["chain", "--json", "--budget", "9s", "nginx", &url]).await;
+    let link = &ran.json()[0];
+    assert_eq!(
+        (ran.code(), &link["verdict"]),
+        (1, &json!("inverted")),
+        "{link}"
+    );
+    let timeout = link["server_idle"]["seconds"]
+        .as_f64()
+        .expect("it was measured");
+    // So that requests are on their way when the server closes.
+    let worst = Duration::from_secs_f64(timeout) - ONE_WAY;
+    let mut failed = 0;
+    for _ in 0..6 {
+        failed += ask_at_once(port.addr()).await;
+        sleep(worst).await;
+    }
+    assert!(failed > 0, "no failure could be provoked");
+
+    // gunicorn --keep-alive 67: the way to it is longer than none.
+    let setting = link["fixes"][0]["setting"]
+        .as_str()
+        .expect("gunicorn is known");
+    let advised = setting.rsplit(' ').next().expect("it is a number");
+    drop(short);
+    let _long = start(advised).await;
+    // It listens before it answers.
+    within("the server to answer", async {
+        while ask_at_once(port.addr()).await > 0 {
+            sleep(ONE_WAY).await;
+        }
+    })
+    .await;
+    for _ in 0..3 {
+        assert_eq!(ask_at_once(port.addr()).await, 0, "after the advice");
+        sleep(worst).await;
+    }
+    relay.abort();
+}
+
+#[tokio::test]
+async fn known_hops_need_no_server() {
+    let ran = run(&["chain", "curl", "alb", "node"]).await;
+    assert_eq!(ran.code(), 1, "{ran:?}");
+    for part in [
+        "curl  reuses for 118 s (documented)\n",
+        "INVERTED: alb closes 58 s before curl stops reusing\n",
+        "node  closes after 5 s (measured)\n",
+        "at node     server.keepAliveTimeout = 66000; server.headersTimeout = 67000\n",
+        "at alb      idle_timeout.timeout_seconds = 4\n",
+    ] {
+        assert!(
+            ran.stdout.contains(part),
+            "{part:?} is missing:\n{}",
+            ran.stdout
+        );
+    }
+    let ran = run(&["chain", "--json", "nginx:client=30s", "gunicorn:server=75s"]).await;
+    assert_eq!(ran.code(), 0, "{ran:?}");
+    let summary = ran.summary();
+    assert_eq!(summary["inverted"], 0);
+    assert_eq!(summary["links"][0]["verdict"], "holds");
+    // Nothing that is known to be wrong.
+    let ran = run(&["chain", "mine:server=5s", "node"]).await;
+    assert_eq!(ran.code(), 0, "{ran:?}");
+    assert!(
+        ran.stdout
+            .contains("unknown: mine is not known as a client"),
+        "{ran:?}"
+    );
+    assert!(
+        run(&["chain", "--list"])
+            .await
+            .stdout
+            .contains("gunicorn --keep-alive {s}")
+    );
+    for args in [
+        &["chain"][..],
+        &["chain", "node"],
+        &["chain", "nonsense", "node"],
+        &["chain", "node", "nginx:x=1s"],
+    ] {
+        let ran = run(args).await;
+        assert_eq!((ran.code(), ran.stdout.as_str()), (2, ""), "{args:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_was_not_seen_to_close_is_judged_by_what_was_seen() {
+    let server = crate::binary::Served::start(&[]).await;
+    let url = server.url("/");
+    let args = ["chain", "--json", "--budget", "7s"];
+    for (client, verdict) in [("mine:client=2s", "holds"), ("mine:client=60s", "unknown")] {
+        let mut args = args.to_vec();
+        args.extend([client, &url]);
+        let ran = run(&args).await;
+        let link: &Value = &ran.json()[0];
+        assert_eq!(
+            (link["verdict"].as_str(), ran.code()),
+            (Some(verdict), 0),
+            "{link}"
+        );
+    }
+}

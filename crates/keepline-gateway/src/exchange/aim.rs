@@ -1,0 +1,302 @@
+//! Where a request is passed to: the upstream, the path that it is asked for, and what makes a
+//! connection the right one.
+
+use std::borrow::Cow;
+use std::net::SocketAddr;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use http::Uri;
+use keepline::Error;
+use keepline::client::Target;
+use keepline::tls::ClientTls;
+
+use super::peer_tls::client_tls;
+use super::{Plan, Serving};
+use crate::answer::Answer;
+use crate::config::{
+    Address, Content, Level, ProxyPass, ProxyTarget, Scheme, Scope, Template, Upstream, UpstreamId,
+    UpstreamServer,
+};
+use crate::request::without_port;
+use crate::upstream::Group;
+
+/// What connections for a scope depend on, as far as it is known beforehand.
+#[derive(Debug)]
+pub(crate) struct Targets {
+    /// Those of the servers of a fixed upstream, in its order.
+    fixed: Vec<Target>,
+    /// How TLS is spoken, where it may be.
+    tls: Option<ClientTls>,
+    /// The name of the server, where it depends on the request.
+    name: Option<Template>,
+    /// Set where connections belong to the scope alone.
+    scope: u64,
+}
+
+/// Where a request is passed to.
+pub(super) struct Aim<'l> {
+    pub(super) group: Chosen<'l>,
+    pub(super) plan: &'l Plan,
+    pub(super) path: AskedPath<'l>,
+    scheme: Scheme,
+    /// Host and perhaps port, of a `proxy_pass` with variables.
+    authority: Option<Box<str>>,
+}
+
+/// An upstream of the configuration, or one that a variable has named.
+pub(super) enum Chosen<'l> {
+    Known(&'l Group),
+    Named(Arc<Group>),
+}
+
+/// The path that an upstream is asked for.
+pub(super) enum AskedPath<'l> {
+    /// The request's, as it came or was rewritten.
+    OfRequest,
+    /// This stands for what the location matched.
+    Replaces(&'l str),
+    /// Exactly this.
+    Whole(Vec<u8>),
+}
+
+impl Deref for Chosen<'_> {
+    type Target = Group;
+
+    fn deref(&self) -> &Group {
+        match self {
+            Self::Known(group) => group,
+            Self::Named(group) => group,
+        }
+    }
+}
+
+impl<'l> Chosen<'l> {
+    /// The address of a server, for the logs.
+    pub(super) fn server_name(&self, index: usize) -> Cow<'l, str> {
+        match self {
+            Self::Known(group) => Cow::Borrowed(group.server_name(index)),
+            Self::Named(group) => Cow::Owned(group.server_name(index).to_owned()),
+        }
+    }
+
+    /// The name of the upstream, for the logs.
+    pub(super) fn name(&self) -> Cow<'l, str> {
+        match self {
+            Self::Known(group) => Cow::Borrowed(&group.upstream.name),
+            Self::Named(group) => Cow::Owned(group.upstream.name.to_string()),
+        }
+    }
+}
+
+impl Targets {
+    pub(super) fn new(scope: &Scope, groups: &[Arc<Group>]) -> Result<Self, Error> {
+        let mut targets = Self {
+            fixed: Vec::new(),
+            tls: None,
+            name: None,
+            // 0 is the tag of connections that anybody may use.
+            scope: scope.id.0 + 1,
+        };
+        let Content::Proxy(ProxyPass { target }) = &scope.content else {
+            return Ok(targets);
+        };
+        let tls = &scope.proxy.tls;
+        match target {
+            ProxyTarget::Variable(_) => {
+                targets.tls = Some(client_tls(tls)?);
+                targets.name.clone_from(&tls.name);
+            }
+            ProxyTarget::Fixed {
+                scheme,
+                upstream,
+                host,
+                ..
+            } => {
+                if *scheme == Scheme::Https {
+                    targets.tls = Some(client_tls(tls)?);
+                }
+                let name = match &tls.name {
+                    None => Some(without_port(host)),
+                    Some(name) => name.as_literal(),
+                };
+                let Some(name) = name else {
+                    targets.name.clone_from(&tls.name);
+                    return Ok(targets);
+                };
+                if let Some(group) = groups.get(upstream.0) {
+                    let addresses = group.addresses().iter();
+                    let made = addresses.map(|to| targets.make(group, *scheme, to, name));
+                    targets.fixed = made.collect::<Result<_, _>>()?;
+                }
+            }
+        }
+        Ok(targets)
+    }
+
+    /// What a connection to a server depends on.
+    fn make(
+        &self,
+        group: &Group,
+        scheme: Scheme,
+        address: &Address,
+        name: &str,
+    ) -> Result<Target, Error> {
+        // Address, scheme and TLS identity make connections interchangeable; the host's name does not.
+        let uri = match scheme {
+            Scheme::Http => Uri::from_static("http://upstream"),
+            Scheme::Https => Uri::from_static("https://upstream"),
+        };
+        let keepalive = group.upstream.keepalive.as_ref();
+        let is_local = keepalive.is_some_and(|keepalive| keepalive.is_local);
+        let tag = if is_local { self.scope } else { 0 };
+        let builder = match address {
+            Address::Inet(address) => Target::builder(&uri).address(*address),
+            Address::Unix(path) => Target::builder(&uri).unix(path),
+        };
+        let mut builder = builder.tag(tag);
+        if let (Scheme::Https, Some(tls)) = (scheme, &self.tls) {
+            builder = builder.tls(tls.clone()).server_name(name);
+        }
+        builder.build()
+    }
+}
+
+impl<'l> Serving<'_, '_, 'l> {
+    /// Where `proxy_pass` leads.
+    pub(super) fn aim(&mut self, pass: &'l ProxyPass) -> Result<Aim<'l>, Answer> {
+        let Some(plan) = self.request.plan else {
+            return Err(Answer::Status(500));
+        };
+        match &pass.target {
+            ProxyTarget::Fixed {
+                upstream,
+                uri,
+                scheme,
+                ..
+            } => {
+                let group = self.request.live.group(*upstream);
+                Ok(Aim {
+                    group: Chosen::Known(group.ok_or(Answer::Status(500))?),
+                    plan,
+                    path: uri
+                        .as_deref()
+                        .map_or(AskedPath::OfRequest, AskedPath::Replaces),
+                    scheme: *scheme,
+                    authority: None,
+                })
+            }
+            ProxyTarget::Variable(url) => self.aim_at(plan, url),
+        }
+    }
+
+    /// Where a URL leads that was made of variables.
+    fn aim_at(&mut self, plan: &'l Plan, url: &Template) -> Result<Aim<'l>, Answer> {
+        let url = self.view().value(url);
+        let Some(url) = Url::parse(&url) else {
+            self.complain(
+                Level::Error,
+                None,
+                format_args!("invalid URL in proxy_pass: \"{}\"", url.escape_ascii()),
+            );
+            return Err(Answer::Status(500));
+        };
+        let default = if url.scheme == Scheme::Https { 443 } else { 80 };
+        let port = url.port.unwrap_or(default);
+        self.request.proxied = Some((url.authority.into(), port));
+        let live = self.request.live;
+        let group = match live.upstream_named(url.authority) {
+            Some(UpstreamId(known)) => Chosen::Known(&live.groups[known]),
+            None => Chosen::Named(self.named(url.host, port)?),
+        };
+        Ok(Aim {
+            group,
+            plan,
+            path: match url.path {
+                b"" => AskedPath::OfRequest,
+                path => AskedPath::Whole(path.to_vec()),
+            },
+            scheme: url.scheme,
+            authority: Some(url.authority.into()),
+        })
+    }
+
+    /// An upstream that no block describes: its connections are not kept, as in nginx.
+    fn named(&self, host: &str, port: u16) -> Result<Arc<Group>, Answer> {
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        let Ok(ip) = bare.parse() else {
+            self.complain(
+                Level::Error,
+                None,
+                format_args!("no resolver defined to resolve {host}"),
+            );
+            return Err(Answer::Status(502));
+        };
+        let address = Address::Inet(SocketAddr::new(ip, port));
+        let group = self.request.live.unlisted(&address, || {
+            let mut upstream = Upstream::new(host, vec![UpstreamServer::new(address.clone())]);
+            upstream.is_implicit = true;
+            Group::new(&Arc::new(upstream))
+        });
+        group.map_err(|_| Answer::Status(500))
+    }
+
+    /// What a connection to a server of the upstream depends on.
+    pub(super) fn target(&self, aim: &Aim<'l>, index: usize) -> Result<Cow<'l, Target>, Error> {
+        let targets = &aim.plan.targets;
+        if aim.authority.is_none()
+            && let Some(target) = targets.fixed.get(index)
+        {
+            return Ok(Cow::Borrowed(target));
+        }
+        let host = match (&aim.authority, self.request.proxied()) {
+            (Some(authority), _) => authority,
+            (None, proxied) => proxied.map_or("", |(host, _)| host),
+        };
+        let name = match &targets.name {
+            Some(name) => {
+                let name = self.view().value(name);
+                Cow::Owned(String::from_utf8_lossy(&name).into_owned())
+            }
+            None => Cow::Borrowed(without_port(host)),
+        };
+        let address = &aim.group.addresses()[index];
+        let made = targets.make(&aim.group, aim.scheme, address, &name)?;
+        Ok(Cow::Owned(made))
+    }
+}
+
+/// A URL as `proxy_pass` has it.
+struct Url<'u> {
+    scheme: Scheme,
+    authority: &'u str,
+    host: &'u str,
+    port: Option<u16>,
+    path: &'u [u8],
+}
+
+impl<'u> Url<'u> {
+    fn parse(url: &'u [u8]) -> Option<Self> {
+        let (scheme, rest) = match url {
+            [b'h', b't', b't', b'p', b':', b'/', b'/', rest @ ..] => (Scheme::Http, rest),
+            [b'h', b't', b't', b'p', b's', b':', b'/', b'/', rest @ ..] => (Scheme::Https, rest),
+            _ => return None,
+        };
+        let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?'));
+        let (authority, path) = rest.split_at(end.unwrap_or(rest.len()));
+        let authority = std::str::from_utf8(authority).ok()?;
+        let host = without_port(authority);
+        let port = match authority.get(host.len()..)?.strip_prefix(':') {
+            None => None,
+            Some(port) => Some(port.parse().ok()?),
+        };
+        let is_named = !host.is_empty();
+        is_named.then_some(Self {
+            scheme,
+            authority,
+            host,
+            port,
+            path,
+        })
+    }
+}

@@ -1,0 +1,234 @@
+//! One attempt on one server: a connection, the request on it, and the head of the answer.
+//!
+//! All that is awaited is awaited together with the client, and with one timer that each step of
+//! progress moves.
+
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use keepline::client::{self, Freshness, Head};
+use keepline::proto::ResponseHead;
+use keepline::{CloseReason, Error, ErrorKind};
+use tokio::time::Instant;
+
+use super::Serving;
+use super::aim::Aim;
+use super::upload::{Stopped, Upload};
+use crate::config::Cause;
+use crate::upstream::is_idempotent;
+
+/// An answer, and the connection that its content comes on.
+pub(super) struct Answered {
+    pub(super) exchange: client::Exchange,
+    pub(super) head: ResponseHead,
+}
+
+impl Answered {
+    /// Nobody wants the content. The connection is kept if there is none.
+    pub(super) fn end_unread(mut self) {
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        match self.exchange.poll_piece(&mut cx) {
+            Poll::Ready(Ok(None)) => self.exchange.end(),
+            Poll::Ready(_) | Poll::Pending => self.exchange.close(CloseReason::NotDrained),
+        }
+    }
+}
+
+/// How an attempt ended that no answer came of.
+pub(super) enum Failure {
+    /// The server's, or the connection's.
+    Upstream {
+        cause: Cause,
+        /// The connection had carried an exchange before.
+        was_pooled: bool,
+        /// Something of the request was written, or tried to be.
+        was_sent: bool,
+        error: Option<Error>,
+    },
+    /// The client went away.
+    ClientGone(Error),
+}
+
+impl Failure {
+    /// An answer with a status that counts as one.
+    pub(super) const fn status(cause: Cause) -> Self {
+        Self::Upstream {
+            cause,
+            was_pooled: false,
+            was_sent: true,
+            error: None,
+        }
+    }
+
+    fn not_connected(error: Error) -> Self {
+        Self::Upstream {
+            cause: cause_of(&error),
+            was_pooled: false,
+            was_sent: false,
+            error: Some(error),
+        }
+    }
+
+    fn on(exchange: &client::Exchange, error: Error) -> Self {
+        Self::Upstream {
+            cause: cause_of(&error),
+            was_pooled: exchange.connection().reused,
+            was_sent: true,
+            error: Some(error),
+        }
+    }
+
+    /// Why the connection is closed that it happened on.
+    const fn close_reason(&self) -> CloseReason {
+        match self {
+            Self::ClientGone(_) => CloseReason::Cancelled,
+            Self::Upstream { cause, .. } => match cause {
+                Cause::Timeout => CloseReason::Timeout,
+                Cause::InvalidHeader => CloseReason::ProtocolError,
+                _ => CloseReason::PeerClosed,
+            },
+        }
+    }
+}
+
+/// What an error is to `proxy_next_upstream`.
+fn cause_of(error: &Error) -> Cause {
+    match error.kind() {
+        ErrorKind::Timeout(_) => Cause::Timeout,
+        ErrorKind::Protocol(error) if !error.is_incomplete() => Cause::InvalidHeader,
+        // What was to be sent cannot be.
+        ErrorKind::Misuse(_) => Cause::InvalidHeader,
+        _ => Cause::Error,
+    }
+}
+
+impl<'l> Serving<'_, '_, 'l> {
+    /// One attempt on one server, up to the head of its answer.
+    pub(super) async fn attempt(
+        &mut self,
+        aim: &Aim<'l>,
+        index: usize,
+        upload: &mut Upload<'_>,
+    ) -> Result<Answered, Failure> {
+        let began = Instant::now();
+        let mut exchange = self.connect(aim, index, began).await?;
+        let info = exchange.connection();
+        if let Some(attempt) = self.request.attempts.last() {
+            let opened = (!info.reused).then_some(info.open_reason);
+            attempt.connection = Some((info.id, opened));
+            attempt.connected = Some(match opened {
+                None => Duration::ZERO,
+                Some(_) => began.elapsed(),
+            });
+        }
+        self.patience.clear();
+        let sent = self.send_request_head(&mut exchange, aim, upload.length());
+        let outcome = match sent {
+            Ok(()) => poll_fn(|cx| self.poll_answer(&mut exchange, upload, cx)).await,
+            Err(error) => Err(Failure::not_connected(error)),
+        };
+        match outcome {
+            Ok(head) => {
+                if let Some(attempt) = self.request.attempts.last() {
+                    attempt.status = head.status().as_u16();
+                    attempt.answered = Some(began.elapsed());
+                }
+                Ok(Answered { exchange, head })
+            }
+            Err(failure) => {
+                self.note_exchange(&exchange);
+                exchange.close(failure.close_reason());
+                Err(failure)
+            }
+        }
+    }
+
+    /// A connection to a server, within `proxy_connect_timeout`.
+    async fn connect(
+        &mut self,
+        aim: &Aim<'l>,
+        index: usize,
+        began: Instant,
+    ) -> Result<client::Exchange, Failure> {
+        let target = self.target(aim, index).map_err(Failure::not_connected)?;
+        let freshness = if is_idempotent(self.method()) {
+            Freshness::Any
+        } else {
+            Freshness::Checked
+        };
+        let limit = self.request.scope.proxy.connect_timeout;
+        let minds_abort = !self.request.scope.proxy.ignore_client_abort;
+        let mut connecting = std::pin::pin!(aim.group.transport.exchange_with(&target, freshness));
+        self.patience.clear();
+        poll_fn(|cx| {
+            if let Poll::Ready(connected) = connecting.as_mut().poll(cx) {
+                return Poll::Ready(connected.map_err(Failure::not_connected));
+            }
+            if minds_abort && let Poll::Ready(error) = self.exchange.poll_watch(cx) {
+                return Poll::Ready(Err(Failure::ClientGone(error)));
+            }
+            if self.patience.at().is_none() {
+                self.patience.set_at(began.checked_add(limit));
+            }
+            let expired = self.patience.poll(cx);
+            expired.map(|()| Err(timed_out(false, false)))
+        })
+        .await
+    }
+
+    /// Sends the request and waits for the head of the answer, together with the client.
+    fn poll_answer(
+        &mut self,
+        exchange: &mut client::Exchange,
+        upload: &mut Upload<'_>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<ResponseHead, Failure>> {
+        let sent_before = upload.steps();
+        let uploaded = upload.poll(self.exchange, exchange, cx);
+        if let Poll::Ready(Err(stopped)) = uploaded {
+            return Poll::Ready(Err(match stopped {
+                Stopped::Client(error) => Failure::ClientGone(error),
+                Stopped::Upstream(error) => Failure::on(exchange, error),
+            }));
+        }
+        loop {
+            match exchange.poll_head(cx) {
+                Poll::Ready(Ok(Head::Interim(_))) => {}
+                Poll::Ready(Ok(Head::Final(head))) => return Poll::Ready(Ok(head)),
+                Poll::Ready(Ok(_)) => {
+                    return Poll::Ready(Err(Failure::status(Cause::InvalidHeader)));
+                }
+                Poll::Ready(Err(error)) => {
+                    return Poll::Ready(Err(Failure::on(exchange, error)));
+                }
+                Poll::Pending => break,
+            }
+        }
+        let proxy = &self.request.scope.proxy;
+        if !proxy.ignore_client_abort
+            && let Poll::Ready(error) = self.exchange.poll_watch(cx)
+        {
+            return Poll::Ready(Err(Failure::ClientGone(error)));
+        }
+        // Each step of the request is progress, and so is its end.
+        if self.patience.at().is_none() || upload.steps() != sent_before {
+            self.patience.set(Some(if uploaded.is_ready() {
+                proxy.read_timeout
+            } else {
+                proxy.send_timeout
+            }));
+        }
+        let expired = self.patience.poll(cx);
+        expired.map(|()| Err(timed_out(exchange.connection().reused, true)))
+    }
+}
+
+const fn timed_out(was_pooled: bool, was_sent: bool) -> Failure {
+    Failure::Upstream {
+        cause: Cause::Timeout,
+        was_pooled,
+        was_sent,
+        error: None,
+    }
+}

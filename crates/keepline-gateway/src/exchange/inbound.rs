@@ -1,0 +1,144 @@
+//! The answer of an upstream on its way to the client.
+
+use std::future::poll_fn;
+use std::task::{Context, Poll, ready};
+
+use http::StatusCode;
+use keepline::client;
+use keepline::proto::forward::{Forward, forwardable};
+use keepline::proto::{BodyLength, Field, ResponseHead, StatusLine};
+use keepline::{CloseReason, Error};
+
+use super::Serving;
+use super::upload::Upload;
+
+/// Fields of upstreams that are not passed to clients unless `proxy_pass_header` names them.
+const HIDDEN: [&str; 8] = [
+    "date",
+    "server",
+    "x-pad",
+    "x-accel-expires",
+    "x-accel-redirect",
+    "x-accel-limit-rate",
+    "x-accel-buffering",
+    "x-accel-charset",
+];
+
+impl Serving<'_, '_, '_> {
+    /// Passes an answer on, head and content.
+    pub(super) async fn deliver(
+        &mut self,
+        mut from: client::Exchange,
+        head: ResponseHead,
+        upload: &mut Upload<'_>,
+    ) -> Result<(), Error> {
+        self.send_response_head(&from, &head)?;
+        self.request.answer = Some(head);
+        let outcome = poll_fn(|cx| self.poll_relay(&mut from, upload, cx)).await;
+        self.note_exchange(&from);
+        match outcome {
+            Ok(()) => {
+                let is_kept = self.request.plan.is_some_and(|plan| plan.records_fields);
+                if let Some(head) = self.request.answer.take_if(|_| !is_kept) {
+                    from.reclaim(head);
+                }
+                from.end();
+                self.exchange.send_end(None)?;
+                self.request.sent.is_complete = true;
+                Ok(())
+            }
+            Err(error) => {
+                from.close(CloseReason::Cancelled);
+                Err(error)
+            }
+        }
+    }
+
+    /// Queues the head of the answer. The reason phrase is the upstream's own.
+    fn send_response_head(
+        &mut self,
+        from: &client::Exchange,
+        head: &ResponseHead,
+    ) -> Result<(), Error> {
+        let status = match self.request.overriding_status {
+            Some(status) => StatusCode::from_u16(status).unwrap_or_else(|_| head.status()),
+            None => head.status(),
+        };
+        self.request.sent.status = status.as_u16();
+        let is_head = self.exchange.head().method() == http::Method::HEAD;
+        // Where no content follows, the length is what the upstream tells of it.
+        let is_bodiless = is_head || status == StatusCode::NOT_MODIFIED;
+        let length = from
+            .remaining()
+            .map_or(BodyLength::Unknown, BodyLength::Known);
+        let proxy = &self.request.scope.proxy;
+        let server = Field::new(b"Server", self.server_field().as_bytes())?;
+        let passed = head.fields().iter().filter(|field| {
+            let is_length = is_bodiless && field.is("content-length");
+            let is_hidden = HIDDEN.iter().any(|name| field.is(name))
+                && !proxy.pass_headers.iter().any(|name| field.is(name));
+            let goes_on = forwardable(*field, head.fields()) == Forward::Yes || is_length;
+            goes_on && !is_hidden && !proxy.hide_headers.iter().any(|name| field.is(name))
+        });
+        let added = self.added(status.as_u16(), None);
+        let passed = passed.filter(|field| !added.replaces(field));
+        let fields = std::iter::once(server).chain(passed).chain(added.fields());
+        self.request
+            .sent
+            .record(self.request.plan, fields.clone(), length);
+        let reason = (status == head.status()).then(|| head.reason());
+        self.exchange
+            .send_head(StatusLine { status, reason }, fields, length)
+    }
+
+    /// Passes on content as it comes, and what is left of the request the other way.
+    fn poll_relay(
+        &mut self,
+        from: &mut client::Exchange,
+        upload: &mut Upload<'_>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Error>> {
+        loop {
+            ready!(self.exchange.poll_ready(cx))?;
+            ready!(self.poll_pace(cx))?;
+            match from.poll_piece(cx)? {
+                Poll::Ready(Some(piece)) => {
+                    self.request.sent.content += piece.len() as u64;
+                    self.exchange.send_piece(piece)?;
+                    self.patience.clear();
+                }
+                Poll::Ready(None) => return Poll::Ready(Ok(())),
+                Poll::Pending => break,
+            }
+        }
+        if let Poll::Ready(Err(super::upload::Stopped::Client(error))) =
+            upload.poll(self.exchange, from, cx)
+        {
+            return Poll::Ready(Err(error));
+        }
+        if let Poll::Ready(error) = self.exchange.poll_watch(cx) {
+            return Poll::Ready(Err(error));
+        }
+        if self.patience.at().is_none() {
+            let limit = self.request.scope.proxy.read_timeout;
+            self.patience.set(Some(limit));
+        }
+        match self.patience.poll(cx) {
+            Poll::Ready(()) => Poll::Ready(Err(super::pass::gone())),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// Notes what an exchange has cost, for the logs.
+    pub(super) fn note_exchange(&mut self, exchange: &client::Exchange) {
+        let info = exchange.connection();
+        let content = self.request.sent.content;
+        let took = self.request.began.elapsed();
+        if let Some(attempt) = self.request.attempts.last() {
+            attempt.received = info.bytes_read;
+            attempt.sent = info.bytes_written;
+            attempt.content = content;
+            attempt.took = Some(took);
+        }
+    }
+}

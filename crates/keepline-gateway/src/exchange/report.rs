@@ -1,0 +1,182 @@
+//! What a request leaves in the logs.
+
+use std::fmt;
+use std::io;
+
+use keepline::ErrorKind;
+use keepline::proto::RemoteError;
+
+use super::Serving;
+use super::scratch::Scratch;
+use crate::config::{Cause, Level, Variable};
+use crate::log::append_line;
+use crate::request::View;
+
+impl Serving<'_, '_, '_> {
+    /// Writes the request to the access logs of its scope.
+    pub(super) fn log_access(&mut self) {
+        let Some(plan) = self.request.plan else {
+            return;
+        };
+        if plan.access_logs.is_empty() {
+            return;
+        }
+        self.request.sent.total = self.exchange.bytes_sent();
+        self.request.received = self.exchange.bytes_received();
+        let mut scratch = Scratch::lend();
+        let view = self.view();
+        for log in &plan.access_logs {
+            if log
+                .condition
+                .as_ref()
+                .is_some_and(|when| !view.is_true(when))
+            {
+                continue;
+            }
+            scratch.bytes.clear();
+            append_line(&log.format, view, &mut scratch.bytes);
+            log.file.append(&scratch.bytes);
+        }
+    }
+
+    /// Writes a message to the error logs of the scope. `doing`: what it happened while.
+    pub(super) fn complain(&self, level: Level, doing: Option<&str>, message: fmt::Arguments<'_>) {
+        let complaint = Complaint {
+            view: self.view(),
+            message,
+            doing,
+        };
+        let connection = Some(self.exchange.info().connection());
+        let logs = &self.request.scope.settings.error_logs;
+        let open = self.request.live.error_logs();
+        open.write(logs, level, connection, complaint);
+    }
+}
+
+impl Serving<'_, '_, '_> {
+    /// Says what went wrong with an upstream, in nginx's words.
+    pub(super) fn complain_of_upstream(
+        &self,
+        cause: Cause,
+        was_sent: bool,
+        error: Option<&keepline::Error>,
+    ) {
+        let doing = if was_sent {
+            "reading response header from upstream"
+        } else {
+            "connecting to upstream"
+        };
+        let os_error = error.and_then(os_error);
+        let system = |error: &io::Error| {
+            let text = error.to_string();
+            let text = text
+                .split(" (os error")
+                .next()
+                .unwrap_or_default()
+                .to_owned();
+            (error.raw_os_error().unwrap_or(0), text)
+        };
+        match (cause, os_error.map(system)) {
+            (Cause::Timeout, _) => self.complain(
+                Level::Error,
+                Some(doing),
+                format_args!("upstream timed out (110: Connection timed out)"),
+            ),
+            (Cause::InvalidHeader, _) => {
+                self.complain(
+                    Level::Error,
+                    Some(doing),
+                    format_args!("upstream sent {}", Invalid(error)),
+                );
+            }
+            (Cause::Error, Some((code, text))) => {
+                let call = if was_sent { "recv()" } else { "connect()" };
+                self.complain(
+                    Level::Error,
+                    Some(doing),
+                    format_args!("{call} failed ({code}: {text})"),
+                );
+            }
+            (Cause::Error, None) if was_sent => self.complain(
+                Level::Error,
+                Some(doing),
+                format_args!("upstream prematurely closed connection"),
+            ),
+            (Cause::Error, None) => {
+                if let Some(error) = error {
+                    self.complain(Level::Error, Some(doing), format_args!("{error}"));
+                }
+            }
+            // An answer's status: nginx does not tell either.
+            _ => {}
+        }
+    }
+}
+
+/// The error of the system below one of ours.
+fn os_error(error: &keepline::Error) -> Option<&io::Error> {
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        match error.downcast_ref::<io::Error>() {
+            Some(error) if error.raw_os_error().is_some() => return Some(error),
+            _ => cause = error.source(),
+        }
+    }
+    None
+}
+
+/// What was wrong with a head.
+struct Invalid<'e>(Option<&'e keepline::Error>);
+
+impl fmt::Display for Invalid<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.map(keepline::Error::kind) {
+            Some(ErrorKind::Protocol(RemoteError::HeadTooLarge)) => f.write_str("too big header"),
+            Some(ErrorKind::Protocol(error)) => write!(f, "invalid header: {error}"),
+            _ => f.write_str("invalid header"),
+        }
+    }
+}
+
+/// A message with what it is about: client, server, request, upstream, host, referrer.
+struct Complaint<'a> {
+    view: View<'a>,
+    message: fmt::Arguments<'a>,
+    doing: Option<&'a str>,
+}
+
+impl fmt::Display for Complaint<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = |variable: &Variable| {
+            let mut value = Vec::new();
+            self.view.variable(variable, &mut value);
+            String::from_utf8_lossy(&value).into_owned()
+        };
+        self.message.fmt(f)?;
+        if let Some(doing) = self.doing {
+            write!(f, " while {doing}")?;
+        }
+        write!(
+            f,
+            ", client: {}, server: {}, request: \"{}\"",
+            text(&Variable::RemoteAddr),
+            text(&Variable::ServerName),
+            text(&Variable::Request)
+        )?;
+        let is_upstream = self.doing.is_some_and(|doing| doing.contains("upstream"));
+        if is_upstream && let Some(attempt) = self.view.request.attempts.iter().last() {
+            write!(
+                f,
+                ", upstream: \"http://{}{}\"",
+                attempt.server,
+                text(&Variable::RequestUri)
+            )?;
+        }
+        for (label, name) in [("host", "host"), ("referrer", "referer")] {
+            if let Some(value) = self.view.head.fields().value(name) {
+                write!(f, ", {label}: \"{}\"", String::from_utf8_lossy(value))?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,98 @@
+//! Moves the content of a request from where it is to the upstream.
+
+use std::task::{Context, Poll, ready};
+
+use keepline::Error;
+use keepline::client;
+use keepline::proto::BodyLength;
+use keepline::server;
+
+use super::content::Content;
+
+/// Content that is being sent.
+#[derive(Debug)]
+pub(super) struct Upload<'u> {
+    content: &'u Content,
+    stage: Stage,
+    /// Steps of progress so far.
+    steps: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Pieces follow.
+    Pieces,
+    /// All is queued.
+    Queued,
+    /// All is written, or never will be.
+    Written,
+}
+
+/// Why sending stopped.
+#[derive(Debug)]
+pub(super) enum Stopped {
+    /// The client's content failed: it has gone, stalled, or broke its framing.
+    Client(Error),
+    /// It cannot be sent as it was announced.
+    Upstream(Error),
+}
+
+impl<'u> Upload<'u> {
+    pub(super) const fn new(content: &'u Content) -> Self {
+        Self {
+            content,
+            stage: Stage::Pieces,
+            steps: 0,
+        }
+    }
+
+    /// What the upstream is told of its length.
+    pub(super) const fn length(&self) -> BodyLength {
+        self.content.length()
+    }
+
+    /// A number that grows with each step of progress.
+    pub(super) const fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// Sends what can be sent. Ready when all of the request is written, or never will be.
+    pub(super) fn poll(
+        &mut self,
+        from: &mut server::Exchange<'_>,
+        to: &mut client::Exchange,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Stopped>> {
+        while self.stage == Stage::Pieces {
+            ready!(to.poll_ready(cx));
+            let piece = match self.content {
+                Content::None => None,
+                Content::Held(bytes) => {
+                    (self.steps == 0 && !bytes.is_empty()).then(|| bytes.clone())
+                }
+                Content::Streamed(_) => match from.poll_piece(cx) {
+                    Poll::Ready(piece) => piece.map_err(Stopped::Client)?,
+                    Poll::Pending => {
+                        // What has come so far goes out; the rest may take its time.
+                        let _ = to.poll_flush(cx);
+                        return Poll::Pending;
+                    }
+                },
+            };
+            self.steps += 1;
+            match piece {
+                Some(piece) => to.send_piece(piece).map_err(Stopped::Upstream)?,
+                None => {
+                    to.send_end(None).map_err(Stopped::Upstream)?;
+                    self.stage = Stage::Queued;
+                }
+            }
+        }
+        if self.stage == Stage::Queued {
+            ready!(to.poll_flush(cx));
+            self.stage = Stage::Written;
+            self.steps += 1;
+        }
+        Poll::Ready(Ok(()))
+    }
+}

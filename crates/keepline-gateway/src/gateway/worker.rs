@@ -1,0 +1,91 @@
+//! A thread with a runtime of its own, which serves the connections that it accepts.
+
+use std::io;
+use std::sync::{Arc, Weak};
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
+
+use keepline::net::Listener;
+use keepline::server::Server;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::Shared;
+use crate::exchange::Gate;
+
+/// A listening socket to be served.
+#[derive(Debug)]
+pub(crate) struct Duty {
+    pub(crate) server: Server,
+    pub(crate) listener: Listener,
+    pub(crate) gate: Gate,
+}
+
+/// A worker. Dropped, it ends when the last of its connections is gone.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    duties: mpsc::UnboundedSender<Duty>,
+    thread: JoinHandle<io::Result<()>>,
+}
+
+impl Worker {
+    /// The first also writes what waits in the buffers of logs.
+    pub(crate) fn start(number: usize, shared: &Arc<Shared>) -> io::Result<Self> {
+        let logs = (number == 0).then(|| Arc::downgrade(shared));
+        let (duties, incoming) = mpsc::unbounded_channel();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let thread = thread::Builder::new()
+            .name(format!("worker-{number}"))
+            .spawn(move || runtime.block_on(serve(incoming, logs)))?;
+        Ok(Self { duties, thread })
+    }
+
+    /// Has it serve a further socket. One that has ended serves nothing.
+    pub(crate) fn serve(&self, duty: Duty) {
+        let _ = self.duties.send(duty);
+    }
+
+    /// Waits until it has ended.
+    pub(crate) fn join(self) -> io::Result<()> {
+        drop(self.duties);
+        let ended = self.thread.join();
+        ended.unwrap_or_else(|_| Err(io::Error::other("a worker panicked")))
+    }
+}
+
+/// Writes the lines of access logs whose time in the buffer is over.
+async fn flush_logs(shared: Weak<Shared>) {
+    while let Some(live) = shared.upgrade().map(|shared| shared.live()) {
+        let wait = live.logs.write_due(Instant::now());
+        drop(live);
+        tokio::time::sleep(wait).await;
+    }
+}
+
+/// Serves what comes, until nothing more can come and all is done.
+async fn serve(
+    mut incoming: mpsc::UnboundedReceiver<Duty>,
+    logs: Option<Weak<Shared>>,
+) -> io::Result<()> {
+    let mut serving = JoinSet::new();
+    if let Some(shared) = logs {
+        tokio::spawn(flush_logs(shared));
+    }
+    loop {
+        tokio::select! {
+            duty = incoming.recv() => match duty {
+                Some(Duty { server, listener, gate }) => {
+                    serving.spawn(server.serve_raw(listener, gate));
+                }
+                None => break,
+            },
+            Some(ended) = serving.join_next() => ended.map_err(io::Error::other)??,
+        }
+    }
+    while let Some(ended) = serving.join_next().await {
+        ended.map_err(io::Error::other)??;
+    }
+    Ok(())
+}

@@ -1,0 +1,15 @@
+//! What is known of a request while it is served, and what its variables say.
+//!
+//! Invariant: nothing here waits or sends. A [`Request`] is owned by the one task that serves it;
+//! what the configuration says is borrowed from the configuration that the request began under.
+
+mod base64;
+mod evaluate;
+mod fields;
+mod state;
+mod time;
+
+pub(crate) use evaluate::{Captures, View};
+pub(crate) use fields::{host_of, is_field, without_port};
+pub(crate) use state::{Attempts, Host, Request, Sent, Subject, authority};
+pub(crate) use time::Civil;

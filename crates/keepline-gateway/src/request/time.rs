@@ -1,0 +1,143 @@
+//! Times as nginx writes them.
+
+use std::io::Write;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Seconds with milliseconds: `0.003`.
+pub(crate) fn append_seconds(time: Duration, out: &mut Vec<u8>) {
+    let _ = write!(out, "{}.{:03}", time.as_secs(), time.subsec_millis());
+}
+
+/// Seconds since 1970 with milliseconds.
+pub(crate) fn append_msec(now: SystemTime, out: &mut Vec<u8>) {
+    append_seconds(now.duration_since(UNIX_EPOCH).unwrap_or_default(), out);
+}
+
+/// A moment in parts, in UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Civil {
+    pub(crate) year: i64,
+    /// From 1.
+    pub(crate) month: u32,
+    pub(crate) day: u32,
+    pub(crate) hour: u32,
+    pub(crate) minute: u32,
+    pub(crate) second: u32,
+}
+
+const MONTHS: [&str; 12] = [
+    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+];
+
+impl Civil {
+    /// The parts of a moment. The calendar is Hinnant's `civil_from_days`.
+    pub(crate) fn of(now: SystemTime) -> Self {
+        let seconds = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let (days, rest) = (seconds / 86_400, (seconds % 86_400) as u32);
+        let z = days as i64 + 719_468;
+        let era = z.div_euclid(146_097);
+        let day_of_era = z.rem_euclid(146_097);
+        let year_of_era =
+            (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        let shifted = (5 * day_of_year + 2) / 153;
+        let day = (day_of_year - (153 * shifted + 2) / 5 + 1) as u32;
+        let month = (if shifted < 10 {
+            shifted + 3
+        } else {
+            shifted - 9
+        }) as u32;
+        Self {
+            year: year_of_era + era * 400 + i64::from(month <= 2),
+            month,
+            day,
+            hour: rest / 3600,
+            minute: rest / 60 % 60,
+            second: rest % 60,
+        }
+    }
+
+    /// `28/Sep/2026:14:05:09 +0000`.
+    pub(crate) fn append_local(&self, out: &mut Vec<u8>) {
+        let month = MONTHS[self.month as usize - 1];
+        let Self {
+            year,
+            day,
+            hour,
+            minute,
+            second,
+            ..
+        } = self;
+        let _ = write!(
+            out,
+            "{day:02}/{month}/{year}:{hour:02}:{minute:02}:{second:02} +0000"
+        );
+    }
+
+    /// `2026-09-28T14:05:09+00:00`.
+    pub(crate) fn append_iso8601(&self, out: &mut Vec<u8>) {
+        let Self {
+            year,
+            month,
+            day,
+            hour,
+            minute,
+            second,
+        } = self;
+        let _ = write!(
+            out,
+            "{year}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}+00:00"
+        );
+    }
+
+    /// `2026/09/28 14:05:09`, as the error log has it.
+    pub(crate) fn append_log(&self, out: &mut Vec<u8>) {
+        let Self {
+            year,
+            month,
+            day,
+            hour,
+            minute,
+            second,
+        } = self;
+        let _ = write!(
+            out,
+            "{year}/{month:02}/{day:02} {hour:02}:{minute:02}:{second:02}"
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Civil {
+        Civil::of(UNIX_EPOCH + Duration::from_secs(seconds))
+    }
+
+    #[test]
+    fn the_calendar() {
+        for (seconds, expected) in [
+            (0, "1970-01-01T00:00:00+00:00"),
+            (951_782_400, "2000-02-29T00:00:00+00:00"),
+            (1_709_251_199, "2024-02-29T23:59:59+00:00"),
+            (4_102_444_800, "2100-01-01T00:00:00+00:00"),
+        ] {
+            let mut text = Vec::new();
+            at(seconds).append_iso8601(&mut text);
+            assert_eq!(text, expected.as_bytes());
+        }
+        let mut text = Vec::new();
+        at(1_790_604_309).append_local(&mut text);
+        text.push(b'|');
+        at(1_790_604_309).append_log(&mut text);
+        assert_eq!(text, b"28/Sep/2026:14:05:09 +0000|2026/09/28 14:05:09");
+    }
+
+    #[test]
+    fn seconds_have_milliseconds() {
+        let mut text = Vec::new();
+        append_seconds(Duration::from_micros(1_234_567), &mut text);
+        assert_eq!(text, b"1.234");
+    }
+}

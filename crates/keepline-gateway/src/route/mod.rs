@@ -1,0 +1,11 @@
+//! Where a request belongs: path, virtual server, location. Pure functions over the configuration.
+
+mod locations;
+mod map;
+mod names;
+mod path;
+
+pub(crate) use locations::{Found, Locations, Place};
+pub(crate) use map::MapRows;
+pub(crate) use names::Names;
+pub(crate) use path::{InvalidTarget, TargetParts, Text, append_escaped, normalize, parse_target};

@@ -1,0 +1,149 @@
+//! An upstream while the process runs: its connections, and the health of its servers.
+//!
+//! One for the whole process, whatever the number of workers: `keepalive N`, passive health and
+//! balancing hold for all of them together. It outlives a reload that does not change it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use keepline::client::KeySettings;
+use keepline::proto::{Config as Protocol, Limits, ObsFold};
+use keepline::{Error, Transport};
+use tokio::time::Instant;
+
+use super::balance::{Asker, Balancer, Disabled, Fared, NoLiveServer, Tried};
+use crate::config::{Address, Upstream};
+
+/// A dial ends after this time at the latest, whoever waited for it: requests have limits of their
+/// own, which are shorter (`proxy_connect_timeout`).
+const LONGEST_DIAL: Duration = Duration::from_secs(75);
+
+/// An upstream and its connections.
+#[derive(Debug)]
+pub(crate) struct Group {
+    pub(crate) upstream: Arc<Upstream>,
+    pub(crate) transport: Transport,
+    balancer: Mutex<Balancer>,
+    /// The address of each server of the balancer.
+    addresses: Vec<Address>,
+    /// The same, as logs print them.
+    names: Vec<Box<str>>,
+}
+
+impl Group {
+    pub(crate) fn new(upstream: &Arc<Upstream>) -> Result<Arc<Self>, Error> {
+        let addresses: Vec<_> = upstream
+            .servers
+            .iter()
+            .flat_map(|server| server.addresses.iter().cloned())
+            .collect();
+        Ok(Arc::new(Self {
+            transport: transport(upstream)?,
+            balancer: Mutex::new(Balancer::new(upstream)),
+            names: addresses
+                .iter()
+                .map(|address| address.to_string().into())
+                .collect(),
+            addresses,
+            upstream: Arc::clone(upstream),
+        }))
+    }
+
+    /// The servers' addresses, in the order of [`choose`](Self::choose)'s answers.
+    pub(crate) fn addresses(&self) -> &[Address] {
+        &self.addresses
+    }
+
+    /// The address of a server, as logs print it.
+    pub(crate) fn server_name(&self, index: usize) -> &str {
+        self.names.get(index).map_or("", |name| name)
+    }
+
+    /// The server for a request. The seat is given back when it is dropped.
+    pub(crate) fn choose(&self, tried: &Tried, asker: Asker<'_>) -> Result<Seat<'_>, NoLiveServer> {
+        let index = self.balancer().choose(Instant::now(), tried, asker)?;
+        Ok(Seat {
+            group: self,
+            index,
+            is_held: true,
+        })
+    }
+
+    pub(crate) fn tries(&self) -> u32 {
+        self.balancer().tries()
+    }
+
+    fn balancer(&self) -> std::sync::MutexGuard<'_, Balancer> {
+        self.balancer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A place on a server for one attempt. Dropped, it says nothing against the server: the attempt was
+/// given up.
+#[derive(Debug)]
+pub(crate) struct Seat<'g> {
+    group: &'g Group,
+    pub(crate) index: usize,
+    is_held: bool,
+}
+
+impl<'g> Seat<'g> {
+    /// The address of the server, as logs print it.
+    pub(crate) fn name(&self) -> &'g str {
+        self.group.server_name(self.index)
+    }
+
+    /// The attempt is over.
+    pub(crate) fn release(mut self, fared: Fared) -> Option<Disabled> {
+        self.is_held = false;
+        let mut balancer = self.group.balancer();
+        balancer.release(self.index, fared, Instant::now())
+    }
+}
+
+impl Drop for Seat<'_> {
+    fn drop(&mut self) {
+        if self.is_held {
+            let mut balancer = self.group.balancer();
+            balancer.release(self.index, Fared::Well, Instant::now());
+        }
+    }
+}
+
+/// The pool of an upstream, with its limits.
+fn transport(upstream: &Upstream) -> Result<Transport, Error> {
+    let keepalive = upstream
+        .keepalive
+        .as_ref()
+        .filter(|_| !upstream.is_implicit);
+    let kept = keepalive.map_or(0, |keepalive| keepalive.connections);
+    let mut builder = Transport::builder()
+        .max_idle(kept)
+        .for_every_key(KeySettings::new().max_idle(kept).max_dials(usize::MAX))
+        .connect_timeout(LONGEST_DIAL)
+        .tls_handshake_timeout(LONGEST_DIAL)
+        // A gateway decides itself what becomes of an answer that nobody reads to its end.
+        .drain(0, Duration::ZERO)
+        .protocol(protocol());
+    if let Some(keepalive) = keepalive {
+        // nginx counts its uses when one is over: 0 is as 1.
+        builder = builder
+            .max_requests(keepalive.requests.max(1))
+            .lifetime(Some(keepalive.time).filter(|time| !time.is_zero()), 0.0);
+        builder = match Some(keepalive.timeout).filter(|timeout| !timeout.is_zero()) {
+            Some(timeout) => builder.idle_timeout(timeout),
+            None => builder.max_idle(0),
+        };
+    }
+    builder.build()
+}
+
+/// How answers of upstreams are read.
+fn protocol() -> Protocol {
+    Protocol {
+        limits: Limits::default(),
+        bare_lf: true,
+        obs_fold: ObsFold::Refuse,
+        ..Protocol::default()
+    }
+}

@@ -1,0 +1,12 @@
+//! The servers that requests are passed to: which one, over which connection, and what when it fails.
+//!
+//! `balance` and `next` decide, as pure functions; `group` holds what lives as long as the process.
+
+mod balance;
+mod group;
+mod hash;
+mod next;
+
+pub(crate) use balance::{Asker, Fared, NoLiveServer, Tried};
+pub(crate) use group::{Group, Seat};
+pub(crate) use next::{Failed, Next, Rules, WhyNot, cause_of, is_idempotent, next, status_of};

@@ -1,0 +1,8 @@
+//! The gateway between real sockets: scripted clients before it, scripted servers behind it.
+
+mod answers;
+mod maps;
+mod proxy;
+mod support;
+mod tls;
+mod upstream_tls;

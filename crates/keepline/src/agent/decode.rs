@@ -1,0 +1,84 @@
+//! Content codings, by tower-http's decompression layer: gzip, brotli and zstd.
+//!
+//! As Go does with gzip: they are asked for and decoded only if the program has not asked for a
+//! coding itself, and not for HEAD or a part of a representation, whose length and bytes are those of
+//! the coded form. What was decoded has no `Content-Encoding` and no `Content-Length` any more.
+//! The decoder reads the body to its end before it tells its own, so that the connection stays.
+
+use std::task::{Context, Poll};
+
+use http::header::{ACCEPT_ENCODING, RANGE};
+use http::{Method, Request, Response};
+use tower_http::decompression::Decompression;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use super::ResponseFuture;
+use crate::Body;
+use crate::error::Error;
+
+/// Makes [`Decoded`]s.
+#[derive(Debug, Clone, Copy)]
+pub struct DecodedLayer(bool);
+
+impl DecodedLayer {
+    /// Whether content is decoded at all.
+    #[must_use]
+    pub const fn new(decodes: bool) -> Self {
+        Self(decodes)
+    }
+}
+
+impl<S> Layer<S> for DecodedLayer {
+    type Service = Decoded<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Decoded::new(inner, self.0)
+    }
+}
+
+/// Asks for compressed content and decodes it. Content that ends before its coding does, or is
+/// not of it, is an error of the body ([`ErrorKind::Content`](crate::ErrorKind::Content)).
+#[derive(Debug, Clone)]
+pub struct Decoded<S> {
+    inner: Decompression<S>,
+    decodes: bool,
+}
+
+impl<S> Decoded<S> {
+    /// Whether content is decoded at all.
+    pub fn new(inner: S, decodes: bool) -> Self {
+        Self {
+            inner: Decompression::new(inner),
+            decodes,
+        }
+    }
+}
+
+impl<S> Service<Request<Body>> for Decoded<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Error>,
+    S::Future: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = Error;
+    type Future = ResponseFuture;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Service::<Request<Body>>::poll_ready(&mut self.inner, cx)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let is_asked = [ACCEPT_ENCODING, RANGE]
+            .iter()
+            .any(|name| request.headers().contains_key(name));
+        if !self.decodes || is_asked || request.method() == Method::HEAD {
+            return Box::pin(self.inner.get_mut().call(request));
+        }
+        let response = self.inner.call(request);
+        Box::pin(async move {
+            let response = response.await?;
+            Ok(response.map(Body::received))
+        })
+    }
+}

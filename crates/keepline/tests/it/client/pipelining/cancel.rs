@@ -1,0 +1,209 @@
+//! Requests that are given up, at every point on their way.
+
+use std::time::Duration;
+
+use keepline::{CloseReason, Phase, Transport};
+use keepline_testkit::within;
+use tokio::runtime::Builder;
+
+use super::super::support::{Pipes, get, is_pending, ok, stats, text, until_idle};
+use super::{
+    answered, ask, ask_all, closed_for, leaves_nothing, path, paths, serve, tokens, trusting,
+    trusting_with,
+};
+
+#[tokio::test]
+async fn one_that_waits_leaves_nothing_behind() {
+    let (builder, mut pipes) = Pipes::new(1 << 16);
+    let transport = builder.pipeline(4).build().unwrap();
+    let first = ask(&transport, "a");
+    let mut far = pipes.accept().await;
+    path(&mut far).await;
+    {
+        let mut waits = std::pin::pin!(transport.send(get("http://a/gone")));
+        assert!(is_pending(&mut waits).await);
+    }
+    let next = ask(&transport, "b");
+    far.send(ok("a")).await;
+    assert_eq!(answered(first).await.unwrap().0, "a");
+    assert_eq!(path(&mut far).await, "b");
+    far.send(ok("b")).await;
+    assert_eq!(answered(next).await.unwrap().0, "b");
+    leaves_nothing(&transport).await;
+}
+
+#[tokio::test]
+async fn one_that_waits_for_the_dial_leaves_nothing_behind() {
+    let (builder, mut pipes) = Pipes::new(1 << 16);
+    let transport = builder.pipeline(4).build().unwrap();
+    {
+        let mut waits = std::pin::pin!(transport.send(get("http://a/gone")));
+        assert!(is_pending(&mut waits).await);
+    }
+    // The dial feeds the pool.
+    let _far = pipes.accept().await;
+    until_idle(&transport, 1).await;
+    assert_eq!(stats(&transport).acquired, 0);
+    leaves_nothing(&transport).await;
+}
+
+/// Its answer is received and thrown away, and the others get theirs.
+#[tokio::test]
+async fn one_on_its_way_is_answered_for_nobody() {
+    for gone in 0..3 {
+        let (transport, _pipes, mut far) = trusting(8).await;
+        let mut asked = ask_all(&transport, ["a", "b", "c"]);
+        paths(&mut far, 3).await;
+        let cancelled = asked.remove(gone);
+        cancelled.abort();
+        assert!(cancelled.await.unwrap_err().is_cancelled());
+        far.send(tokens(&["a", "b", "c"])).await;
+        let mut names = vec!["a", "b", "c"];
+        names.remove(gone);
+        assert_eq!(super::texts(asked).await, names);
+        until_idle(&transport, 1).await;
+        assert_eq!(stats(&transport).opened.total(), 1);
+        leaves_nothing(&transport).await;
+    }
+}
+
+/// An answer that nobody wants and that does not come holds the others up for the drain time, no
+/// longer: the connection is cut, and they are sent again.
+#[tokio::test(start_paused = true)]
+async fn the_first_one_is_waited_for_as_long_as_a_drain_may_take() {
+    let (transport, mut pipes, mut far) = trusting(8).await;
+    let mut asked = ask_all(&transport, ["a", "b"]);
+    paths(&mut far, 2).await;
+    let started = tokio::time::Instant::now();
+    asked.remove(0).abort();
+    let mut next = pipes.accept().await;
+    assert_eq!(started.elapsed().as_millis(), 50);
+    serve(&mut next, 1).await;
+    assert_eq!(super::texts(asked).await, ["b"]);
+    assert_eq!(closed_for(&transport, CloseReason::Cancelled), 1);
+    leaves_nothing(&transport).await;
+}
+
+#[tokio::test]
+async fn with_draining_off_a_cancelled_answer_cuts_the_connection() {
+    let off = |x: keepline::client::TransportBuilder| x.drain(0, Duration::ZERO);
+    let (transport, mut pipes, mut far) = trusting_with(8, off).await;
+    let mut asked = ask_all(&transport, ["a", "b"]);
+    paths(&mut far, 2).await;
+    asked.remove(0).abort();
+    let mut next = pipes.accept().await;
+    serve(&mut next, 1).await;
+    assert_eq!(super::texts(asked).await, ["b"]);
+    assert_eq!(closed_for(&transport, CloseReason::Cancelled), 1);
+}
+
+/// However far an answer has come when its asker goes.
+#[tokio::test]
+async fn an_answer_may_be_dropped_after_any_byte() {
+    let whole = ok("0123456789");
+    for sent in 0..=whole.len() {
+        let (transport, _pipes, mut far) = trusting(8).await;
+        let asked = ask(&transport, "a");
+        let behind = ask(&transport, "b");
+        paths(&mut far, 2).await;
+        far.send(&whole[..sent]).await;
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        asked.abort();
+        let _ = asked.await;
+        far.send([&whole[sent..], &ok("b")].concat()).await;
+        assert_eq!(answered(behind).await.unwrap().0, "b", "after {sent} bytes");
+        until_idle(&transport, 1).await;
+        leaves_nothing(&transport).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiting_for_a_connection_has_its_time() {
+    let time = Duration::from_secs(3);
+    let (builder, mut pipes) = Pipes::new(1 << 16);
+    let transport = builder
+        .pipeline(2)
+        .max_connections_per_key(1)
+        .acquire_timeout(time)
+        .build()
+        .unwrap();
+    let first = ask(&transport, "a");
+    let mut far = pipes.accept().await;
+    path(&mut far).await;
+    let started = tokio::time::Instant::now();
+    let error = transport.send(get("http://a/b")).await.unwrap_err();
+    assert_eq!(error.kind(), keepline::ErrorKind::Timeout(Phase::Acquire));
+    assert_eq!(started.elapsed(), time);
+    // The time of the one that has been sent is another matter.
+    tokio::time::sleep(time).await;
+    far.send(ok("a")).await;
+    assert_eq!(answered(first).await.unwrap().0, "a");
+}
+
+/// The runtime of a line ends: who asked from another one asks again.
+#[test]
+fn a_line_that_dies_with_its_runtime_leaves_nobody_waiting() {
+    let make = || Builder::new_current_thread().enable_all().build().unwrap();
+    let (first, second) = (make(), make());
+    let (transport, mut pipes, mut far) = first.block_on(trusting(8));
+    let asked = {
+        let _guard = first.enter();
+        ask(&transport, "a")
+    };
+    first.block_on(path(&mut far));
+    // Behind it, from the other runtime.
+    let behind = {
+        let _guard = second.enter();
+        ask(&transport, "b")
+    };
+    second.block_on(tokio::task::yield_now());
+    first.block_on(async { assert_eq!(path(&mut far).await, "b") });
+    drop((asked, first));
+    second.block_on(async {
+        let mut next = pipes.accept().await;
+        serve(&mut next, 1).await;
+        assert_eq!(answered(behind).await.unwrap().0, "b");
+        leaves_nothing(&transport).await;
+    });
+}
+
+/// Many requests that are given up at random points, over real sockets.
+#[tokio::test]
+async fn cancels_at_random_leave_nothing_behind() {
+    use keepline_testkit::peer::Peer;
+    let peer = Peer::start(super::super::support::always(ok("content")));
+    let transport = Transport::builder().pipeline(8).build().unwrap();
+    let mut seed = 7_u64;
+    let mut random = move |below: u64| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (seed >> 33) % below
+    };
+    for _ in 0..200 {
+        let steps: Vec<u64> = (0..10).map(|_| random(20)).collect();
+        let asked: Vec<_> = steps
+            .into_iter()
+            .map(|steps| {
+                let (transport, url) = (transport.clone(), peer.url("/"));
+                tokio::spawn(async move {
+                    let whole = async {
+                        let response = transport.send(get(&url)).await.unwrap();
+                        text(response.into_body()).await.unwrap()
+                    };
+                    let mut whole = std::pin::pin!(whole);
+                    for _ in 0..steps {
+                        if !is_pending(&mut whole).await {
+                            return;
+                        }
+                        tokio::task::yield_now().await;
+                    }
+                })
+            })
+            .collect();
+        for asked in asked {
+            within("a worker", asked).await.unwrap();
+        }
+    }
+    leaves_nothing(&transport).await;
+}

@@ -1,0 +1,10 @@
+//! HTTP/2 of the client, against servers made of the `h2` crate and against raw peers.
+
+mod alpn;
+mod bodies;
+mod ends;
+mod refusals;
+mod sharing;
+mod support;
+mod time;
+mod trouble;
