@@ -24,7 +24,7 @@
 //! and never changes.
 //!
 //! # What it does not do
-//! No proxies yet. It opens no socket that nobody asked for, and repairs nothing that a peer sends.
+//! It opens no socket that nobody asked for, and repairs nothing that a peer sends.
 #![cfg_attr(
     not(all(feature = "client", feature = "server")),
     allow(

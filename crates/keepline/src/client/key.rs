@@ -163,7 +163,7 @@ impl Route {
     }
 
     /// To a proxy that is asked in absolute form.
-    pub(crate) fn forwarded(proxy: Proxy) -> Self {
+    pub(crate) fn forwarded(proxy: &Proxy) -> Self {
         Self {
             #[cfg(feature = "tls")]
             tls: TlsRoute {

@@ -24,6 +24,8 @@ pub(crate) struct Routing {
     proxies: Proxies,
 }
 
+type Choose = dyn Fn(&Origin) -> Option<Proxy> + Send + Sync;
+
 /// Which requests go through which proxy.
 #[derive(Clone, Default)]
 pub(crate) enum Proxies {
@@ -33,7 +35,7 @@ pub(crate) enum Proxies {
     /// Those that the environment says.
     Rules(Rules),
     /// Those that a function says.
-    Chosen(Arc<dyn Fn(&Origin) -> Option<Proxy> + Send + Sync>),
+    Chosen(Arc<Choose>),
 }
 
 impl fmt::Debug for Proxies {
@@ -97,7 +99,7 @@ impl Routing {
         }
         Ok(match self.proxies.choose(&origin)? {
             None => Route::to(origin),
-            Some(proxy) if proxy.is_http() && !origin.is_secure => Route::forwarded(proxy),
+            Some(proxy) if proxy.is_http() && !origin.is_secure => Route::forwarded(&proxy),
             Some(proxy) => Route {
                 via: Via::Tunnel(proxy),
                 ..Route::to(origin)
@@ -114,7 +116,7 @@ impl Routing {
         let far = far.ok_or_else(|| invalid("CONNECT needs a host and a port as its URI"))?;
         let chosen = self.proxies.choose(&Origin::of(true, far)?)?;
         match chosen.filter(Proxy::is_http) {
-            Some(proxy) => Ok(Route::forwarded(proxy).into()),
+            Some(proxy) => Ok(Route::forwarded(&proxy).into()),
             None => Err(invalid(
                 "CONNECT needs somebody to ask: an HTTP proxy of the Transport, or a client::Target among the extensions of the request",
             )),

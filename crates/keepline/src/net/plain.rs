@@ -25,7 +25,7 @@ pub(crate) enum Plain {
     Unix(UnixStream),
     /// TLS to a proxy, below the TLS to an origin.
     #[cfg(feature = "tls")]
-    Tls(Box<TlsStream<Plain>>),
+    Tls(Box<TlsStream<Self>>),
     Other(Box<dyn Duplex>),
     /// Taken out to be registered with another runtime, and lost on the way.
     Gone,
