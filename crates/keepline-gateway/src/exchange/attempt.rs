@@ -12,9 +12,9 @@ use keepline::proto::{RemoteError, ResponseHead};
 use keepline::{CloseReason, Error, ErrorKind};
 use tokio::time::Instant;
 
-use super::Serving;
 use super::aim::Aim;
 use super::upload::{Stopped, Upload};
+use super::{Serving, says_length_twice};
 use crate::config::Cause;
 use crate::upstream::is_idempotent;
 
@@ -132,6 +132,10 @@ impl<'l> Serving<'_, '_, 'l> {
             Ok(()) => poll_fn(|cx| self.poll_answer(&mut exchange, upload, cx)).await,
             Err(error) => Err(Failure::not_connected(error)),
         };
+        let outcome = outcome.and_then(|answer| match says_length_twice(answer.0.fields()) {
+            true => Err(Failure::status(Cause::InvalidHeader)),
+            false => Ok(answer),
+        });
         match outcome {
             Ok((head, is_switched)) => {
                 if let Some(attempt) = self.request.attempts.last() {

@@ -155,6 +155,12 @@ impl<'l> Serving<'_, '_, 'l> {
                 error,
             } => {
                 self.complain_of_upstream(cause, was_sent, error.as_ref());
+                if let Some(attempt) = self.request.attempts.last()
+                    && attempt.status == 0
+                {
+                    // What the client would have got for it, as nginx logs it.
+                    attempt.status = if cause == Cause::Timeout { 504 } else { 502 };
+                }
                 (cause, was_pooled, was_sent)
             }
         };

@@ -54,7 +54,7 @@ impl KeySettings {
     }
 
     /// Connections that are kept ready, idle or on their way, once the key has been used. Default
-    /// 0.
+    /// 0. Over HTTP/2 none is opened for it: one session has room for many requests.
     pub const fn min_idle(mut self, connections: usize) -> Self {
         self.min_idle = Some(connections);
         self

@@ -247,7 +247,9 @@ impl Transport {
     /// # Panics
     /// Outside a tokio runtime with I/O and time enabled.
     pub fn warm(&self, uri: &Uri, connections: usize) -> Result<usize, Error> {
-        Ok(self.shared.pool.warm(&Key::of(uri)?, connections))
+        let key = Key::of(uri)?;
+        let key = http2::offered(&self.shared, &key).unwrap_or(key);
+        Ok(self.shared.pool.warm(&key, connections))
     }
 
     /// What happens from now on, as it happens.
