@@ -52,15 +52,9 @@ mod tests {
 
     #[test]
     fn flags_of_what_is_not_there_yet_are_refused() {
-        for flag in ["--http2", "-x=http://p"] {
-            let parsed = Cli::try_parse_from(["keepline", "get", flag, "http://localhost/"]);
-            let error = parsed.expect_err(flag);
-            assert_eq!(
-                error.kind(),
-                clap::error::ErrorKind::UnknownArgument,
-                "{flag}"
-            );
-        }
+        let parsed = Cli::try_parse_from(["keepline", "get", "-x=http://p", "http://localhost/"]);
+        let error = parsed.expect_err("there is no -x yet");
+        assert_eq!(error.kind(), clap::error::ErrorKind::UnknownArgument);
     }
 
     #[test]

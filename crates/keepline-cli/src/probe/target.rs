@@ -66,15 +66,7 @@ impl Target {
         let bare = host.trim_start_matches('[').trim_end_matches(']');
         let default = if tls.is_some() { 443 } else { 80 };
         let port = uri.port_u16().unwrap_or(default);
-        let addr = tokio::net::lookup_host((bare, port))
-            .await
-            .ok()
-            .and_then(|mut found| found.next())
-            .ok_or_else(|| {
-                Failure::new(format!("no address is known for '{bare}'")).help(format!(
-                    "'getent hosts {bare}' asks this machine's resolver"
-                ))
-            })?;
+        let addr = reachable(bare, port).await?;
         let path = uri.path_and_query().map_or("/", |path| path.as_str());
         Ok(Self {
             addr,
@@ -188,4 +180,27 @@ impl Target {
     pub(crate) fn round_trip(&self) -> Duration {
         Duration::from_micros(self.shortest_handshake.load(Ordering::Relaxed))
     }
+}
+
+/// The first address of the host that takes a connection: of a name with several, `localhost` among
+/// them, a server may serve only one. If none does, the first; why will be told.
+async fn reachable(host: &str, port: u16) -> Result<SocketAddr, Failure> {
+    let found = tokio::net::lookup_host((host, port)).await;
+    let addresses: Vec<_> = found.into_iter().flatten().collect();
+    let Some(first) = addresses.first() else {
+        return Err(
+            Failure::new(format!("no address is known for '{host}'")).help(format!(
+                "'getent hosts {host}' asks this machine's resolver"
+            )),
+        );
+    };
+    if addresses.len() > 1 {
+        for address in &addresses {
+            let connected = timeout(PATIENCE, TcpStream::connect(address)).await;
+            if connected.is_ok_and(|connected| connected.is_ok()) {
+                return Ok(*address);
+            }
+        }
+    }
+    Ok(*first)
 }

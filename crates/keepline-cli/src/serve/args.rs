@@ -38,6 +38,12 @@ pub(crate) struct ConnectionArgs {
     /// Close a connection after so long, at the end of a request [default: no limit]
     #[arg(long, value_name = "DUR", value_parser = values::some_time)]
     pub(crate) max_age: Option<Duration>,
+    /// Have at most so many connections; the longest idle is closed for the next [default: no limit]
+    #[arg(long, value_name = "N", value_parser = some_connections)]
+    pub(crate) max_connections: Option<usize>,
+    /// The same for each client address
+    #[arg(long, value_name = "N", value_parser = some_connections)]
+    pub(crate) max_connections_per_peer: Option<usize>,
     /// Tell clients in a Keep-Alive field how long they may be idle: a second less than is true
     #[arg(
         long,
@@ -46,6 +52,13 @@ pub(crate) struct ConnectionArgs {
         hide_possible_values = true
     )]
     pub(crate) keep_alive_header: Switch,
+}
+
+fn some_connections(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err("a whole number, at least 1".to_owned()),
+        Ok(count) => Ok(count),
+    }
 }
 
 #[derive(Debug, clap::Args)]

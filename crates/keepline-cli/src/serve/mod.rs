@@ -14,7 +14,7 @@ use std::time::Duration;
 use http::Request;
 use keepline::Body;
 use keepline::net::{self, BindOptions, Listener};
-use keepline::server::{Server, Workers, service_fn};
+use keepline::server::{Http2, Server, Workers, service_fn};
 
 pub(crate) use args::Args;
 pub(crate) use tls::SelfSigned;
@@ -79,10 +79,15 @@ fn server(args: &Args) -> Result<Server, Failure> {
         max_requests,
         max_age,
         keep_alive_header,
+        max_connections,
+        max_connections_per_peer,
     } = args.connections.clone();
     let mut builder = Server::builder()
         .idle_timeout(Some(idle_timeout))
         .max_requests(max_requests)
+        .max_connections(max_connections)
+        .max_connections_per_peer(max_connections_per_peer)
+        .http2(Http2::default())
         // A tenth earlier at most: connections that came together do not go together.
         .max_age(max_age, max_age.unwrap_or_default() / 10)
         .keep_alive_header((keep_alive_header == Switch::On).then_some(HINT_MARGIN));

@@ -27,6 +27,8 @@ pub(crate) enum Answer {
     HangUp,
     /// The request goes on as one for the path that it has now.
     Again,
+    /// The same, since the request never came to its end; the log has this status.
+    Abandoned(u16),
     /// The same, since the client has gone (499).
     ClientGone,
 }
@@ -35,9 +37,10 @@ impl Answer {
     /// The status that the log has.
     pub(crate) const fn status(&self) -> u16 {
         match self {
-            Self::Status(status) | Self::Text { status, .. } | Self::Redirect { status, .. } => {
-                *status
-            }
+            Self::Status(status)
+            | Self::Abandoned(status)
+            | Self::Text { status, .. }
+            | Self::Redirect { status, .. } => *status,
             Self::Again => 0,
             Self::HangUp => 444,
             Self::ClientGone => 499,

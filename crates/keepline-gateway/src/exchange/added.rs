@@ -16,7 +16,7 @@ const fn is_usual(status: u16) -> bool {
     )
 }
 
-fn applies(field: &AddedField, status: u16) -> bool {
+pub(super) fn applies(field: &AddedField, status: u16) -> bool {
     field.always || is_usual(status)
 }
 

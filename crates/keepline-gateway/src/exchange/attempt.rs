@@ -8,13 +8,13 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use keepline::client::{self, Freshness, Head};
-use keepline::proto::ResponseHead;
+use keepline::proto::{RemoteError, ResponseHead};
 use keepline::{CloseReason, Error, ErrorKind};
 use tokio::time::Instant;
 
-use super::Serving;
 use super::aim::Aim;
 use super::upload::{Stopped, Upload};
+use super::{Serving, says_length_twice};
 use crate::config::Cause;
 use crate::upstream::is_idempotent;
 
@@ -22,6 +22,8 @@ use crate::upstream::is_idempotent;
 pub(super) struct Answered {
     pub(super) exchange: client::Exchange,
     pub(super) head: ResponseHead,
+    /// The upstream speaks another protocol from here on.
+    pub(super) is_switched: bool,
 }
 
 impl Answered {
@@ -47,7 +49,9 @@ pub(super) enum Failure {
         error: Option<Error>,
     },
     /// The client went away.
-    ClientGone(Error),
+    ClientGone,
+    /// The client has not sent what it announced.
+    ContentLost(Error),
 }
 
 impl Failure {
@@ -82,7 +86,7 @@ impl Failure {
     /// Why the connection is closed that it happened on.
     const fn close_reason(&self) -> CloseReason {
         match self {
-            Self::ClientGone(_) => CloseReason::Cancelled,
+            Self::ClientGone | Self::ContentLost(_) => CloseReason::Cancelled,
             Self::Upstream { cause, .. } => match cause {
                 Cause::Timeout => CloseReason::Timeout,
                 Cause::InvalidHeader => CloseReason::ProtocolError,
@@ -128,13 +132,21 @@ impl<'l> Serving<'_, '_, 'l> {
             Ok(()) => poll_fn(|cx| self.poll_answer(&mut exchange, upload, cx)).await,
             Err(error) => Err(Failure::not_connected(error)),
         };
+        let outcome = outcome.and_then(|answer| match says_length_twice(answer.0.fields()) {
+            true => Err(Failure::status(Cause::InvalidHeader)),
+            false => Ok(answer),
+        });
         match outcome {
-            Ok(head) => {
+            Ok((head, is_switched)) => {
                 if let Some(attempt) = self.request.attempts.last() {
                     attempt.status = head.status().as_u16();
                     attempt.answered = Some(began.elapsed());
                 }
-                Ok(Answered { exchange, head })
+                Ok(Answered {
+                    exchange,
+                    head,
+                    is_switched,
+                })
             }
             Err(failure) => {
                 self.note_exchange(&exchange);
@@ -142,6 +154,12 @@ impl<'l> Serving<'_, '_, 'l> {
                 Err(failure)
             }
         }
+    }
+
+    /// The client has asked for another protocol in this exchange.
+    fn may_switch(&self) -> bool {
+        let facts = self.exchange.head().fields().facts();
+        facts.upgrade && facts.connection.upgrade()
     }
 
     /// A connection to a server, within `proxy_connect_timeout`.
@@ -165,8 +183,8 @@ impl<'l> Serving<'_, '_, 'l> {
             if let Poll::Ready(connected) = connecting.as_mut().poll(cx) {
                 return Poll::Ready(connected.map_err(Failure::not_connected));
             }
-            if minds_abort && let Poll::Ready(error) = self.exchange.poll_watch(cx) {
-                return Poll::Ready(Err(Failure::ClientGone(error)));
+            if minds_abort && self.exchange.poll_watch(cx).is_ready() {
+                return Poll::Ready(Err(Failure::ClientGone));
             }
             if self.patience.at().is_none() {
                 self.patience.set_at(began.checked_add(limit));
@@ -183,19 +201,32 @@ impl<'l> Serving<'_, '_, 'l> {
         exchange: &mut client::Exchange,
         upload: &mut Upload<'_>,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<ResponseHead, Failure>> {
+    ) -> Poll<Result<(ResponseHead, bool), Failure>> {
         let sent_before = upload.steps();
         let uploaded = upload.poll(self.exchange, exchange, cx);
         if let Poll::Ready(Err(stopped)) = uploaded {
             return Poll::Ready(Err(match stopped {
-                Stopped::Client(error) => Failure::ClientGone(error),
+                Stopped::Client(error) => Failure::ContentLost(error),
                 Stopped::Upstream(error) => Failure::on(exchange, error),
             }));
         }
         loop {
             match exchange.poll_head(cx) {
-                Poll::Ready(Ok(Head::Interim(_))) => {}
-                Poll::Ready(Ok(Head::Final(head))) => return Poll::Ready(Ok(head)),
+                Poll::Ready(Ok(Head::Interim(head))) => {
+                    if self.hint(&head).is_err() {
+                        return Poll::Ready(Err(Failure::ClientGone));
+                    }
+                }
+                Poll::Ready(Ok(Head::Final(head) | Head::Switched(head)))
+                    if head.wire_len() > self.request.scope.proxy.buffer_size =>
+                {
+                    let error = Error::from(RemoteError::HeadTooLarge);
+                    return Poll::Ready(Err(Failure::on(exchange, error)));
+                }
+                Poll::Ready(Ok(Head::Final(head))) => return Poll::Ready(Ok((head, false))),
+                Poll::Ready(Ok(Head::Switched(head))) if self.may_switch() => {
+                    return Poll::Ready(Ok((head, true)));
+                }
                 Poll::Ready(Ok(_)) => {
                     return Poll::Ready(Err(Failure::status(Cause::InvalidHeader)));
                 }
@@ -206,10 +237,8 @@ impl<'l> Serving<'_, '_, 'l> {
             }
         }
         let proxy = &self.request.scope.proxy;
-        if !proxy.ignore_client_abort
-            && let Poll::Ready(error) = self.exchange.poll_watch(cx)
-        {
-            return Poll::Ready(Err(Failure::ClientGone(error)));
+        if !proxy.ignore_client_abort && self.exchange.poll_watch(cx).is_ready() {
+            return Poll::Ready(Err(Failure::ClientGone));
         }
         // Each step of the request is progress, and so is its end.
         if self.patience.at().is_none() || upload.steps() != sent_before {

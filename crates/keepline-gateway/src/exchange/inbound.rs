@@ -32,7 +32,8 @@ impl Serving<'_, '_, '_> {
         head: ResponseHead,
         upload: &mut Upload<'_>,
     ) -> Result<(), Error> {
-        self.send_response_head(&from, &head)?;
+        self.patience.clear();
+        let is_chunked = self.send_response_head(&from, &head)?;
         self.request.answer = Some(head);
         let outcome = poll_fn(|cx| self.poll_relay(&mut from, upload, cx)).await;
         self.note_exchange(&from);
@@ -42,24 +43,32 @@ impl Serving<'_, '_, '_> {
                 if let Some(head) = self.request.answer.take_if(|_| !is_kept) {
                     from.reclaim(head);
                 }
+                self.request.trailers = from.take_trailers();
                 from.end();
-                self.exchange.send_end(None)?;
+                let trailers = if is_chunked {
+                    self.trailers(self.request.trailers.as_ref())
+                } else {
+                    None
+                };
+                self.exchange.send_end(trailers.as_ref())?;
                 self.request.sent.is_complete = true;
                 Ok(())
             }
             Err(error) => {
+                self.complain_of_content(&error);
                 from.close(CloseReason::Cancelled);
                 Err(error)
             }
         }
     }
 
-    /// Queues the head of the answer. The reason phrase is the upstream's own.
+    /// Queues the head of the answer. The reason phrase is the upstream's own. True if a trailer section
+    /// can follow.
     fn send_response_head(
         &mut self,
         from: &client::Exchange,
         head: &ResponseHead,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         let status = match self.request.overriding_status {
             Some(status) => StatusCode::from_u16(status).unwrap_or_else(|_| head.status()),
             None => head.status(),
@@ -68,12 +77,16 @@ impl Serving<'_, '_, '_> {
         let is_head = self.exchange.head().method() == http::Method::HEAD;
         // Where no content follows, the length is what the upstream tells of it.
         let is_bodiless = is_head || status == StatusCode::NOT_MODIFIED;
-        let length = from
-            .remaining()
-            .map_or(BodyLength::Unknown, BodyLength::Known);
+        let has_trailers =
+            self.wants_trailers() && !is_bodiless && status != StatusCode::NO_CONTENT;
+        let known = from.remaining().filter(|_| !has_trailers);
+        let length = known.map_or(BodyLength::Unknown, BodyLength::Known);
         let proxy = &self.request.scope.proxy;
         let server = Field::new(b"Server", self.server_field().as_bytes())?;
-        let passed = head.fields().iter().filter(|field| {
+        let rewritten = self.rewritten(head);
+        let fields = head.fields().iter().enumerate();
+        let fields = fields.map(|(place, field)| rewritten.field(place, field));
+        let passed = fields.filter(|field| {
             let is_length = is_bodiless && field.is("content-length");
             let is_hidden = HIDDEN.iter().any(|name| field.is(name))
                 && !proxy.pass_headers.iter().any(|name| field.is(name));
@@ -88,7 +101,19 @@ impl Serving<'_, '_, '_> {
             .record(self.request.plan, fields.clone(), length);
         let reason = (status == head.status()).then(|| head.reason());
         self.exchange
-            .send_head(StatusLine { status, reason }, fields, length)
+            .send_head(StatusLine { status, reason }, fields, length)?;
+        Ok(has_trailers)
+    }
+
+    /// Passes 103 (Early Hints) on, where `early_hints` says so.
+    pub(super) fn hint(&mut self, head: &ResponseHead) -> Result<(), Error> {
+        let wanted = &self.request.scope.client.early_hints.0;
+        if head.status().as_u16() != 103 || !wanted.iter().any(|when| self.view().is_true(when)) {
+            return Ok(());
+        }
+        let fields = head.fields().iter();
+        let passed = fields.filter(|&field| forwardable(field, head.fields()) == Forward::Yes);
+        self.exchange.send_interim(head.status(), passed)
     }
 
     /// Passes on content as it comes, and what is left of the request the other way.

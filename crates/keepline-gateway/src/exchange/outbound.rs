@@ -46,8 +46,11 @@ impl Serving<'_, '_, '_> {
         let own = head.fields().iter().filter(|&field| {
             passes && is_passed_on(field, head.fields(), plan, self.request.server)
         });
+        // A value that is no method leaves the client's.
+        let method = self.request.scope.proxy.method.as_ref();
+        let method = method.and_then(|method| Method::from_bytes(&view.value(method)).ok());
         let line = RequestLine {
-            method: self.method(),
+            method: method.as_ref().unwrap_or_else(|| self.method()),
             target,
         };
         to.send_head(line, sets.chain(own), length)

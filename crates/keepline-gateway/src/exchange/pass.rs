@@ -30,7 +30,7 @@ impl<'l> Serving<'_, '_, 'l> {
             Ok(aim) => aim,
             Err(answer) => return Ok(Some(answer)),
         };
-        let content = match self.take_content().await? {
+        let content = match self.take_content().await {
             Ok(content) => content,
             Err(answer) => return Ok(Some(answer)),
         };
@@ -62,7 +62,15 @@ impl<'l> Serving<'_, '_, 'l> {
                         return Ok(Some(Answer::Status(status)));
                     }
                     None => {
-                        let Answered { exchange, head } = answered;
+                        let Answered {
+                            exchange,
+                            head,
+                            is_switched,
+                        } = answered;
+                        if is_switched {
+                            self.tunnel(exchange, head).await?;
+                            return Ok(None);
+                        }
                         self.deliver(exchange, head, &mut upload).await?;
                         return Ok(None);
                     }
@@ -129,7 +137,7 @@ impl<'l> Serving<'_, '_, 'l> {
     ) -> Option<Answer> {
         let index = seat.index;
         let (cause, was_pooled, was_sent) = match failure {
-            Failure::ClientGone(_) => {
+            Failure::ClientGone => {
                 self.complain(
                     Level::Info,
                     Some("reading response header from upstream"),
@@ -139,6 +147,7 @@ impl<'l> Serving<'_, '_, 'l> {
                 );
                 return Some(Answer::ClientGone);
             }
+            Failure::ContentLost(error) => return Some(self.content_lost(&error)),
             Failure::Upstream {
                 cause,
                 was_pooled,
@@ -146,6 +155,12 @@ impl<'l> Serving<'_, '_, 'l> {
                 error,
             } => {
                 self.complain_of_upstream(cause, was_sent, error.as_ref());
+                if let Some(attempt) = self.request.attempts.last()
+                    && attempt.status == 0
+                {
+                    // What the client would have got for it, as nginx logs it.
+                    attempt.status = if cause == Cause::Timeout { 504 } else { 502 };
+                }
                 (cause, was_pooled, was_sent)
             }
         };

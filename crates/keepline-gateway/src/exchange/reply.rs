@@ -2,12 +2,13 @@
 
 use bytes::Bytes;
 use http::StatusCode;
+use keepline::Error;
 use keepline::proto::{BodyLength, Field, StatusLine};
 use keepline::server::HangUp;
-use keepline::{CloseReason, Error};
 
 use super::Serving;
 use crate::answer::{Answer, page, reason};
+use crate::config::Settings;
 
 /// What Server says where `server_tokens` is off.
 const SERVER: &str = "keepline";
@@ -15,12 +16,21 @@ const SERVER: &str = "keepline";
 const SERVER_WITH_VERSION: &str = concat!("keepline/", env!("CARGO_PKG_VERSION"));
 
 /// nginx closes after these: what follows on the connection is not to be trusted, or too much.
-const fn closes(status: u16) -> bool {
+pub(super) const fn closes(status: u16) -> bool {
     matches!(status, 400 | 413 | 414 | 494..=497 | 500 | 501)
 }
 
+/// What Server says.
+pub(super) const fn server_name(settings: &Settings) -> &'static str {
+    if settings.server_tokens {
+        SERVER_WITH_VERSION
+    } else {
+        SERVER
+    }
+}
+
 /// nginx has statuses for its own use, which it sends as others.
-const fn wire_status(status: u16) -> u16 {
+pub(super) const fn wire_status(status: u16) -> u16 {
     match status {
         494..=497 => 400,
         status => status,
@@ -39,11 +49,7 @@ pub(super) struct Ready<'a> {
 impl Serving<'_, '_, '_> {
     /// What Server says in this scope.
     pub(super) const fn server_field(&self) -> &'static str {
-        if self.request.scope.settings.server_tokens {
-            SERVER_WITH_VERSION
-        } else {
-            SERVER
-        }
+        server_name(&self.request.scope.settings)
     }
 
     /// Sends an answer of the gateway's own.
@@ -65,9 +71,9 @@ impl Serving<'_, '_, '_> {
                 let location = self.absolute(url);
                 self.send_page(status, Some(&location)).await
             }
-            Answer::HangUp | Answer::ClientGone | Answer::Again => {
-                let resets =
-                    matches!(answer, Answer::HangUp) && self.request.scope.client.resets_timed_out;
+            Answer::HangUp | Answer::ClientGone | Answer::Abandoned(_) | Answer::Again => {
+                let resets = matches!(answer, Answer::HangUp | Answer::Abandoned(408))
+                    && self.request.scope.client.resets_timed_out;
                 self.exchange
                     .hang_up(if resets { HangUp::Reset } else { HangUp::Fin });
                 Ok(())
@@ -78,9 +84,6 @@ impl Serving<'_, '_, '_> {
     /// Sends the page of a status, or that of the status that `error_page` says.
     async fn send_page(&mut self, status: u16, location: Option<&[u8]>) -> Result<(), Error> {
         let page = page(status, self.server_field());
-        if closes(status) {
-            self.exchange.close_after(CloseReason::LocalAskedClose);
-        }
         let ready = Ready {
             status: wire_status(status),
             kind: page.is_some().then_some(b"text/html"),

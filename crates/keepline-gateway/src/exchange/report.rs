@@ -23,20 +23,7 @@ impl Serving<'_, '_, '_> {
         }
         self.request.sent.total = self.exchange.bytes_sent();
         self.request.received = self.exchange.bytes_received();
-        let mut scratch = Scratch::lend();
-        let view = self.view();
-        for log in &plan.access_logs {
-            if log
-                .condition
-                .as_ref()
-                .is_some_and(|when| !view.is_true(when))
-            {
-                continue;
-            }
-            scratch.bytes.clear();
-            append_line(&log.format, view, &mut scratch.bytes);
-            log.file.append(&scratch.bytes);
-        }
+        log_access(self.view());
     }
 
     /// Writes a message to the error logs of the scope. `doing`: what it happened while.
@@ -50,6 +37,47 @@ impl Serving<'_, '_, '_> {
         let logs = &self.request.scope.settings.error_logs;
         let open = self.request.live.error_logs();
         open.write(logs, level, connection, complaint);
+    }
+}
+
+impl Serving<'_, '_, '_> {
+    /// Says why content stopped on its way to the client.
+    pub(super) fn complain_of_content(&self, error: &keepline::Error) {
+        let doing = Some("reading upstream");
+        if self.exchange.is_gone() || self.exchange.is_half_closed() {
+            let message = format_args!("client prematurely closed connection");
+            self.complain(Level::Info, Some("sending to client"), message);
+        } else {
+            match error.kind() {
+                ErrorKind::Timeout(_) => {
+                    let message = format_args!("upstream timed out (110: Connection timed out)");
+                    self.complain(Level::Error, doing, message);
+                }
+                ErrorKind::Protocol(error) if !error.is_incomplete() => {
+                    let message = format_args!("upstream sent invalid chunked response: {error}");
+                    self.complain(Level::Error, doing, message);
+                }
+                _ => {
+                    let message = format_args!("upstream prematurely closed connection");
+                    self.complain(Level::Error, doing, message);
+                }
+            }
+        }
+    }
+}
+
+/// Writes a request to the access logs of its scope.
+pub(super) fn log_access(view: View<'_>) {
+    let logs = view.request.plan.map_or(&[][..], |plan| &plan.access_logs);
+    let mut scratch = Scratch::lend();
+    for log in logs {
+        let condition = log.condition.as_ref();
+        if condition.is_some_and(|when| !view.is_true(when)) {
+            continue;
+        }
+        scratch.bytes.clear();
+        append_line(&log.format, view, &mut scratch.bytes);
+        log.file.append(&scratch.bytes);
     }
 }
 

@@ -9,6 +9,9 @@ use keepline::server;
 
 use super::content::Content;
 
+/// What is read of a file at a time.
+const FILE_PIECE: usize = 64 * 1024;
+
 /// Content that is being sent.
 #[derive(Debug)]
 pub(super) struct Upload<'u> {
@@ -16,6 +19,8 @@ pub(super) struct Upload<'u> {
     stage: Stage,
     /// Steps of progress so far.
     steps: u64,
+    /// What of a file has been sent.
+    offset: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +48,7 @@ impl<'u> Upload<'u> {
             content,
             stage: Stage::Pieces,
             steps: 0,
+            offset: 0,
         }
     }
 
@@ -69,6 +75,12 @@ impl<'u> Upload<'u> {
                 Content::None => None,
                 Content::Held(bytes) => {
                     (self.steps == 0 && !bytes.is_empty()).then(|| bytes.clone())
+                }
+                Content::Filed(file) => {
+                    let piece = file.piece(self.offset, FILE_PIECE);
+                    let piece = piece.map_err(|error| Stopped::Upstream(error.into()))?;
+                    self.offset += piece.len() as u64;
+                    (!piece.is_empty()).then_some(piece)
                 }
                 Content::Streamed(_) => match from.poll_piece(cx) {
                     Poll::Ready(piece) => piece.map_err(Stopped::Client)?,

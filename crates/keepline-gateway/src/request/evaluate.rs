@@ -86,7 +86,9 @@ impl View<'_> {
         let target = self.head.target();
         match variable {
             Variable::Args | Variable::QueryString => {
-                out.extend_from_slice(request.subject.args(target));
+                let args = request.subject.args(target);
+                out.extend_from_slice(args);
+                return !args.is_empty();
             }
             Variable::Arg(name) => return append_some(self.argument(name), out),
             Variable::BinaryRemoteAddr => match self.remote() {
@@ -177,6 +179,9 @@ impl View<'_> {
                 None => return append_port(self.info.peer(), out),
             },
             Variable::RemoteUser => return append_some(self.remote_user().as_deref(), out),
+            Variable::Request if request.line.is_some() => {
+                return append_some(request.line.as_deref(), out);
+            }
             Variable::Request => {
                 out.extend_from_slice(self.head.method().as_str().as_bytes());
                 out.push(b' ');
@@ -438,15 +443,25 @@ impl View<'_> {
         let value = &map.rows[number].value;
         let captured = pattern.and_then(|pattern| Some((pattern, Captures::of(pattern, &source)?)));
         if let Some((pattern, captures)) = captured {
-            self.append_captured(value, pattern, &captures, depth, out);
+            self.append_with_within(value, pattern, &captures, depth, out);
         } else {
             self.append_within(value, depth, out);
         }
         true
     }
 
-    /// A value of a map, with the groups of the regular expression that has chosen it.
-    fn append_captured(
+    /// Appends a value with the groups of an expression that has matched something else than the request.
+    pub(crate) fn append_with(
+        &self,
+        template: &Template,
+        pattern: &Pattern,
+        captures: &Captures,
+        out: &mut Vec<u8>,
+    ) {
+        self.append_with_within(template, pattern, captures, MAP_DEPTH, out);
+    }
+
+    fn append_with_within(
         &self,
         template: &Template,
         pattern: &Pattern,

@@ -47,6 +47,8 @@ pub(crate) struct Request<'l> {
     pub(crate) body_file: Option<std::path::PathBuf>,
     /// Bytes of the request, head and framed content.
     pub(crate) received: u64,
+    /// What came as a request line, where it was none.
+    pub(crate) line: Option<Box<[u8]>>,
     /// The status of the answer, whatever its maker says: `error_page` has it so.
     pub(crate) overriding_status: Option<u16>,
     /// Host and port of a `proxy_pass` with variables.
@@ -243,6 +245,7 @@ impl<'l> Request<'l> {
             body: None,
             body_file: None,
             received: 0,
+            line: None,
             overriding_status: None,
             proxied: None,
         }

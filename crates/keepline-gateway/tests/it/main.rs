@@ -3,6 +3,8 @@
 mod answers;
 mod maps;
 mod proxy;
+mod relay;
+mod rewritten;
 mod support;
 mod tls;
 mod upstream_tls;

@@ -1,31 +1,10 @@
 //! Maps, from the text of a configuration to an answer.
 
-use keepline_gateway::conf::Document;
-use keepline_gateway::config::ListenAddress;
-use keepline_gateway::process::Options;
-use keepline_testkit::ScratchDir;
-use std::sync::Arc;
-
 use crate::support::Running;
 
 /// The content of the answer to a GET, with this in `http`.
 async fn answered(http: &str, request: &str) -> String {
-    let prefix = ScratchDir::new("maps");
-    let options = Options {
-        prefix: Some(prefix.path().to_path_buf()),
-        ..Options::default()
-    };
-    let text = format!("events {{}} http {{ access_log off; {http} }}");
-    let document = Document::of_text(&text, &options.paths());
-    let mut config = document
-        .unwrap_or_else(|errors| panic!("{errors:#}"))
-        .into_config();
-    for server in config.http.iter_mut().flat_map(|http| &mut http.servers) {
-        for listen in &mut Arc::make_mut(server).listen {
-            listen.address = ListenAddress::Inet(([127, 0, 0, 1], 0).into());
-        }
-    }
-    let running = Running::start(&config);
+    let running = Running::of_text(http);
     let mut client = running.connect().await;
     client
         .send(format!("{request}\r\nConnection: close\r\n\r\n"))

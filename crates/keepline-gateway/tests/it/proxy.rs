@@ -1,5 +1,6 @@
 //! Requests that are passed on: heads, content, connections.
 
+use keepline_testkit::ScratchDir;
 use keepline_testkit::peer::{Peer, Script};
 
 use crate::support::{before, before_with, field};
@@ -81,6 +82,7 @@ async fn connection_specific_fields_are_passed_neither_way() {
 
 #[tokio::test]
 async fn content_goes_both_ways() {
+    let dir = ScratchDir::new("body");
     for request_buffering in [true, false] {
         let length = 300_000;
         let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
@@ -93,6 +95,7 @@ async fn content_goes_both_ways() {
         let peer = Peer::start(script.hold());
         let gateway = before_with(&[peer.addr()], |scope| {
             scope.proxy.request_buffering = request_buffering;
+            scope.client.body_temp_path = dir.path().to_owned();
         });
         let mut client = gateway.connect().await;
         let head = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n");

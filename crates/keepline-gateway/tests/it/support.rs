@@ -4,10 +4,12 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use keepline_gateway::Gateway;
+use keepline_gateway::conf::Document;
 use keepline_gateway::config::{
     Address, Config, Content, Http, Keepalive, Listen, ListenAddress, Location, Matcher, ProxyPass,
     ProxyTarget, Scheme, Scope, ScopeId, Server, Upstream, UpstreamId, UpstreamServer,
 };
+use keepline_gateway::process::Options;
 use keepline_testkit::RawClient;
 
 /// A gateway that runs until it is dropped.
@@ -24,6 +26,20 @@ impl Running {
             gateway: Some(gateway),
             addr,
         }
+    }
+
+    /// With this in `http`; whatever it listens on, it listens where there is room.
+    pub(crate) fn of_text(http: &str) -> Self {
+        let text = format!("events {{}} http {{ access_log off; {http} }}");
+        let document = Document::of_text(&text, &Options::default().paths());
+        let document = document.unwrap_or_else(|errors| panic!("{errors:#}"));
+        let mut config = document.into_config();
+        for server in config.http.iter_mut().flat_map(|http| &mut http.servers) {
+            for listen in &mut Arc::make_mut(server).listen {
+                listen.address = ListenAddress::Inet((Ipv4Addr::LOCALHOST, 0).into());
+            }
+        }
+        Self::start(&config)
     }
 
     pub(crate) async fn connect(&self) -> RawClient {

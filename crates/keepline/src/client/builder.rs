@@ -285,6 +285,12 @@ impl TransportBuilder {
             overrides.insert(key.with_http2(), of_key);
             overrides.insert(key, of_key);
         }
+        #[cfg(feature = "http2")]
+        if self.settings.versions == Versions::Http2 && depths.are_any() {
+            return Err(bad(
+                "only HTTP/1.1 knows pipelining, and it is not to be spoken: use Versions::Auto",
+            ));
+        }
         Ok(Transport::from_parts(
             limits,
             overrides,
@@ -390,5 +396,13 @@ mod tests {
             assert_eq!(error.kind(), ErrorKind::InvalidRequest, "{what}");
         }
         assert!(builder().max_idle(0).build().is_ok());
+    }
+
+    #[cfg(feature = "http2")]
+    #[test]
+    fn http2_alone_is_not_pipelined() {
+        let only_http2 = Transport::builder().versions(Versions::Http2);
+        let error = only_http2.pipeline(2).build().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidRequest);
     }
 }

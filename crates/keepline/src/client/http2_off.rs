@@ -50,6 +50,10 @@ pub(super) enum Sent {
     },
 }
 
+pub(super) const fn offered(_: &Shared, _: &Key) -> Option<Key> {
+    None
+}
+
 pub(super) const fn key(_: &Shared, _: &Key, _: &Parts) -> Option<Key> {
     None
 }

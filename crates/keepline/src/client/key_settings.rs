@@ -54,7 +54,7 @@ impl KeySettings {
     }
 
     /// Connections that are kept ready, idle or on their way, once the key has been used. Default
-    /// 0.
+    /// 0. Over HTTP/2 none is opened for it: one session has room for many requests.
     pub const fn min_idle(mut self, connections: usize) -> Self {
         self.min_idle = Some(connections);
         self
@@ -96,6 +96,10 @@ impl KeySettings {
     /// POST), at most 16 KiB of content that lies in memory, and without Connection, Upgrade or
     /// Expect. A request shares a connection before another is opened. Each server is tried first,
     /// and where it does not bear pipelining its requests go the usual way for ten minutes.
+    ///
+    /// Pipelined requests speak HTTP/1.1, also to a server that offers HTTP/2, which knows no such
+    /// waiting; with HTTP/2 alone this is an error of
+    /// [`build`](super::TransportBuilder::build).
     ///
     /// Answers come in order, so that a slow one holds up those behind it: 8 to 16 gain most of
     /// what there is to gain. Content that nobody reads holds them up for 250 ms, then they go to

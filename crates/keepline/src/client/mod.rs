@@ -248,6 +248,7 @@ impl Transport {
     /// Outside a tokio runtime with I/O and time enabled.
     pub fn warm(&self, uri: &Uri, connections: usize) -> Result<usize, Error> {
         let key = self.shared.settings.routing.key(uri)?;
+        let key = http2::offered(&self.shared, &key).unwrap_or(key);
         Ok(self.shared.pool.warm(&key, connections))
     }
 

@@ -14,8 +14,8 @@ use rustix::io::Errno;
 
 use super::census::Full;
 use super::connection::serve_connection;
-use super::exchange::Handler;
 use super::registry::Shard;
+use super::speaks::Speaks;
 use crate::net::{Listener, PeerAddr, Stream};
 
 /// The first pause after an error, and the longest (Go: the same).
@@ -63,7 +63,7 @@ fn next_pause(last: Option<Duration>) -> Duration {
 }
 
 /// Accepts until the server drains; each connection is served in a task of its own.
-pub(super) async fn accept_loop<H: Handler>(shard: &Arc<Shard>, listener: &Listener, handler: H) {
+pub(super) async fn accept_loop<H: Speaks>(shard: &Arc<Shard>, listener: &Listener, handler: H) {
     let mut pause = None;
     while let Some(accepted) = next(shard, listener).await {
         match accepted {
@@ -122,7 +122,7 @@ async fn admit(shard: &Shard, peer: PeerAddr) -> Option<Result<Option<usize>, Fu
 }
 
 /// Serves a connection in a task of its own.
-pub(super) fn start<H: Handler>(
+pub(super) fn start<H: Speaks>(
     shard: &Arc<Shard>,
     stream: Stream,
     peer: PeerAddr,

@@ -9,6 +9,8 @@ use std::time::Duration;
 use keepline_proto::{Config, RequestHead};
 
 use super::Server;
+#[cfg(feature = "http2")]
+use super::http2::Http2;
 use super::settings::{InvalidSetting, Settings};
 use super::state::StateChange;
 use super::terms::Drain;
@@ -251,6 +253,15 @@ impl ServerBuilder {
     /// block.
     pub fn on_state(mut self, hook: impl Fn(StateChange) + Send + Sync + 'static) -> Self {
         self.0.state_hook = Some(Arc::new(hook));
+        self
+    }
+
+    /// Services are served with HTTP/2 too: over TLS where the client agrees to it by ALPN, without
+    /// TLS where it begins with HTTP/2 of its own accord (prior knowledge, RFC 9113 §3.3). Default
+    /// not. Handlers of the raw exchange are not concerned.
+    #[cfg(feature = "http2")]
+    pub const fn http2(mut self, settings: Http2) -> Self {
+        self.0.http2 = Some(settings);
         self
     }
 

@@ -15,10 +15,13 @@ use keepline_proto::{Expectation, Field, RequestHead};
 
 use super::after::{After, AtEnd, after_exchange};
 use super::exchange::{Exchange, Handler};
+#[cfg(feature = "http2")]
+use super::http2::{Sniffed, may_be_http2, sniff};
 use super::linger::drain;
 use super::receive::{Lost, Next};
 use super::refused::{Refusal, Refused};
 use super::rest::rest;
+use super::speaks::Speaks;
 use super::terms::{HangUp, Linger};
 use super::wire::{Core, Wire, reason_of};
 use crate::CloseReason;
@@ -45,12 +48,28 @@ enum Handled {
 }
 
 /// Answers requests until none is here.
-pub(super) async fn serve_requests<H: Handler>(
-    core: Core,
-    stream: Stream,
-    input: BytesMut,
+#[cfg_attr(
+    not(feature = "http2"),
+    expect(unused_mut, reason = "only HTTP/2 is told from what comes first")
+)]
+pub(super) async fn serve_requests<H: Speaks>(
+    mut core: Core,
+    mut stream: Stream,
+    mut input: BytesMut,
     handler: &mut H,
 ) -> (Rest, Core, Stream) {
+    #[cfg(feature = "http2")]
+    if H::HTTP2 && core.requests == 0 && may_be_http2(core.hub(), &input) {
+        match sniff(&mut core, &mut stream, input).await {
+            Sniffed::Http2(input) => {
+                let settings = core.hub().settings.http2.unwrap_or_default();
+                let session = Box::pin(handler.serve_http2(&mut core, stream, input, settings));
+                let reason = session.await;
+                return (Rest::Abort(reason), core, Stream::gone());
+            }
+            Sniffed::Other(other) => input = other,
+        }
+    }
     let mut wire = Wire::new(core, stream, input);
     let end = loop {
         let outcome = match poll_fn(|cx| wire.poll_next(cx)).await {

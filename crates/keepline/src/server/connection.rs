@@ -12,18 +12,21 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 
+#[cfg(feature = "http2")]
+use bytes::BytesMut;
+
 use super::busy::{Rest, serve_requests};
-use super::exchange::Handler;
 use super::linger::linger;
 use super::registry::{Hub, Phase, Registration};
 use super::rest::{First, poll_first};
+use super::speaks::Speaks;
 use super::state::ConnectionState;
 use super::wire::Core;
 use crate::CloseReason;
 use crate::net::Stream;
 
 /// Serves one connection to its end.
-pub(super) fn serve_connection<H: Handler>(
+pub(super) fn serve_connection<H: Speaks>(
     registration: Registration,
     mut stream: Stream,
     mut handler: H,
@@ -34,13 +37,15 @@ pub(super) fn serve_connection<H: Handler>(
     // What the block captures it uses in place: moved into variables of the block, each would
     // take room twice in every idle task.
     async move {
-        poll_fn(|cx| {
-            core.registration.watch(cx);
-            Poll::Ready(())
-        })
-        .await;
+        watch(&core.registration).await;
         #[cfg(feature = "tls")]
-        if let Some(tls) = &hub.settings.tls {
+        let tls = if H::HTTP2 {
+            &hub.typed_tls
+        } else {
+            &hub.settings.tls
+        };
+        #[cfg(feature = "tls")]
+        if let Some(tls) = tls {
             let shaken = Box::pin(super::handshake::shake_hands(tls, stream, &hub.settings));
             match unless_aborted(&hub, shaken).await {
                 Some(Ok(tls)) => stream = tls,
@@ -48,6 +53,15 @@ pub(super) fn serve_connection<H: Handler>(
                 None => return CloseReason::Shutdown,
             }
             core.wait_for_first(&hub.settings);
+            #[cfg(feature = "http2")]
+            if H::HTTP2
+                && stream
+                    .tls_info()
+                    .is_some_and(|tls| tls.alpn() == Some(b"h2"))
+            {
+                core.registration.change(ConnectionState::Active);
+                return Box::pin(http2(core, stream, BytesMut::new(), handler)).await;
+            }
         }
         let reason = loop {
             let input = match poll_fn(|cx| poll_first(&mut core, &mut stream, None, cx)).await {
@@ -73,15 +87,45 @@ pub(super) fn serve_connection<H: Handler>(
                 }
             }
         };
-        // Without waiting: close_notify where TLS is spoken. A plain socket is only dropped.
-        if stream.is_tls() || stream.tcp().is_none() {
-            poll_fn(|cx| {
-                let _ = stream.poll_shutdown(cx);
-                Poll::Ready(())
-            })
-            .await;
-        }
+        say_goodbye(&mut stream).await;
         finish(core, stream, reason)
+    }
+}
+
+/// Serves HTTP/2 on the connection to its end.
+#[cfg(feature = "http2")]
+async fn http2<H: Speaks>(
+    mut core: Core,
+    stream: Stream,
+    input: BytesMut,
+    mut handler: H,
+) -> CloseReason {
+    let hub = Arc::clone(&core.registration.shard.hub);
+    let settings = hub.settings.http2.unwrap_or_default();
+    let session = Box::pin(handler.serve_http2(&mut core, stream, input, settings));
+    match unless_aborted(&hub, session).await {
+        Some(reason) => finish(core, Stream::gone(), reason),
+        None => CloseReason::Shutdown,
+    }
+}
+
+/// Whoever shuts the server down wakes this task from now on.
+async fn watch(registration: &Registration) {
+    poll_fn(|cx| {
+        registration.watch(cx);
+        Poll::Ready(())
+    })
+    .await;
+}
+
+/// Without waiting: close_notify where TLS is spoken. A plain socket is only dropped.
+async fn say_goodbye(stream: &mut Stream) {
+    if stream.is_tls() || stream.tcp().is_none() {
+        poll_fn(|cx| {
+            let _ = stream.poll_shutdown(cx);
+            Poll::Ready(())
+        })
+        .await;
     }
 }
 
@@ -110,7 +154,9 @@ mod tests {
 
     use tokio::time::Instant;
 
+    use super::super::exchange::Handler;
     use super::super::settings::Settings;
+    use super::super::speaks::Raw;
     use super::super::wire::expiry;
     use super::*;
 
@@ -133,7 +179,7 @@ mod tests {
         let hub = Arc::new(Hub::new(Settings::default()));
         let registration = Arc::new(super::super::registry::Shard::new(hub));
         let registration = registration.open(crate::net::PeerAddr::Unknown, None);
-        let silent = Silent(Arc::new(()));
+        let silent = Raw(Silent(Arc::new(())));
         let future = serve_connection(registration, Stream::gone(), silent);
         assert!(size_of_val(&future) <= 320, "{}", size_of_val(&future));
     }

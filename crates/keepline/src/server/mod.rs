@@ -20,6 +20,8 @@ mod date;
 mod exchange;
 #[cfg(feature = "tls")]
 mod handshake;
+#[cfg(feature = "http2")]
+mod http2;
 mod incoming;
 mod info;
 mod linger;
@@ -33,6 +35,7 @@ mod rest;
 mod send;
 mod service;
 mod settings;
+mod speaks;
 mod state;
 mod terms;
 mod wire;
@@ -51,6 +54,8 @@ use tower_service::Service;
 
 pub use builder::ServerBuilder;
 pub use exchange::{Exchange, Handler};
+#[cfg(feature = "http2")]
+pub use http2::Http2;
 pub use info::RequestInfo;
 pub use refused::{Refusal, Refused};
 pub use registry::ServerStats;
@@ -63,6 +68,7 @@ pub use workers::Workers;
 use registry::{Hub, Phase, Shard};
 use service::ServiceHandler;
 use settings::Settings;
+use speaks::{Raw, Speaks};
 
 use crate::error::BoxError;
 use crate::net::{Listener, Stream};
@@ -124,7 +130,7 @@ impl Server {
         B: HttpBody<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        self.serve_raw(listener, ServiceHandler(service))
+        self.serve_speaking(listener.into(), ServiceHandler(service))
     }
 
     /// [`serve`](Self::serve) until `signal` is ready; then shuts down gracefully, and ends when
@@ -167,7 +173,15 @@ impl Server {
         listener: L,
         handler: H,
     ) -> impl Future<Output = io::Result<()>> + Send + use<L, H> {
-        let (inner, listener) = (Arc::clone(&self.0), listener.into());
+        self.serve_speaking(listener.into(), Raw(handler))
+    }
+
+    fn serve_speaking<H: Speaks>(
+        &self,
+        listener: Listener,
+        handler: H,
+    ) -> impl Future<Output = io::Result<()>> + Send + use<H> {
+        let inner = Arc::clone(&self.0);
         async move {
             let shard = inner.add_shard();
             {
@@ -196,7 +210,7 @@ impl Server {
         B: HttpBody<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        self.serve_connection_raw(stream, ServiceHandler(service))
+        self.start(stream.into(), ServiceHandler(service))
     }
 
     /// [`serve_connection`](Self::serve_connection) with a handler of the raw exchange.
@@ -208,7 +222,10 @@ impl Server {
         stream: impl Into<Stream>,
         handler: H,
     ) -> JoinHandle<CloseReason> {
-        let stream = stream.into();
+        self.start(stream.into(), Raw(handler))
+    }
+
+    fn start(&self, stream: Stream, handler: impl Speaks) -> JoinHandle<CloseReason> {
         let peer = stream.peer_addr();
         accept::start(&self.0.given, stream, peer, handler)
     }

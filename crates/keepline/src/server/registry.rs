@@ -37,6 +37,10 @@ pub(super) enum Phase {
 #[derive(Debug)]
 pub(super) struct Hub {
     pub(super) settings: Settings,
+    /// What TLS offers the connections of a service; those of a raw handler are offered
+    /// `settings.tls`.
+    #[cfg(feature = "tls")]
+    pub(super) typed_tls: Option<crate::tls::ServerTls>,
     /// Where connections are limited.
     pub(super) census: Option<Census>,
     phase: AtomicU8,
@@ -50,6 +54,11 @@ pub(super) struct Hub {
 impl Hub {
     pub(super) fn new(settings: Settings) -> Self {
         Self {
+            #[cfg(feature = "tls")]
+            typed_tls: match &settings.tls {
+                Some(tls) if settings.offers_http2() => Some(tls.with_http2()),
+                tls => tls.clone(),
+            },
             census: CensusLimits::of(&settings).map(Census::new),
             settings,
             draining_since: OnceLock::new(),

@@ -18,10 +18,20 @@ use tower_service::Service;
 use super::exchange::{Exchange, Handler};
 use super::incoming::{Link, Pumped, request_body};
 use super::request::typed_request;
+use super::speaks::Speaks;
 use super::wire::Wire;
+#[cfg(feature = "http2")]
+use super::{
+    http2::{Http2, serve_session},
+    wire::Core,
+};
 use crate::Body;
 use crate::error::{BoxError, Error, ErrorKind};
 use crate::upgrade::{self, Promise};
+#[cfg(feature = "http2")]
+use crate::{CloseReason, net::Stream};
+#[cfg(feature = "http2")]
+use bytes::BytesMut;
 
 /// A service made of a function from requests to futures of responses.
 ///
@@ -131,6 +141,28 @@ where
             poll_fn(|cx| finish_request(wire, &link, cx)).await?;
         }
         Ok(())
+    }
+}
+
+impl<S, B> Speaks for ServiceHandler<S>
+where
+    S: Service<Request<Body>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<BoxError> + 'static,
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    const HTTP2: bool = true;
+
+    #[cfg(feature = "http2")]
+    async fn serve_http2(
+        &mut self,
+        core: &mut Core,
+        stream: Stream,
+        input: BytesMut,
+        settings: Http2,
+    ) -> CloseReason {
+        serve_session(core, stream, input, &mut self.0, settings).await
     }
 }
 

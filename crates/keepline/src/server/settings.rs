@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use keepline_proto::{Config, RequestHead};
 
+#[cfg(feature = "http2")]
+use super::http2::Http2;
 use super::state::StateHook;
 use super::terms::Terms;
 #[cfg(feature = "tls")]
@@ -58,6 +60,8 @@ pub(crate) struct Settings {
     pub(crate) request_info: bool,
     pub(crate) protocol: Arc<Config>,
     pub(crate) state_hook: Option<StateHook>,
+    #[cfg(feature = "http2")]
+    pub(crate) http2: Option<Http2>,
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<ServerTls>,
 }
@@ -85,6 +89,8 @@ impl Default for Settings {
             request_info: true,
             protocol: Arc::default(),
             state_hook: None,
+            #[cfg(feature = "http2")]
+            http2: None,
             #[cfg(feature = "tls")]
             tls: None,
         }
@@ -148,6 +154,18 @@ impl Settings {
             return invalid("protocol", "a head has at least one byte and one field");
         }
         Ok(self)
+    }
+
+    /// The connections of a service are offered HTTP/2.
+    #[cfg_attr(
+        not(feature = "http2"),
+        expect(clippy::unused_self, reason = "without the feature none are")
+    )]
+    pub(super) const fn offers_http2(&self) -> bool {
+        #[cfg(feature = "http2")]
+        return self.http2.is_some();
+        #[cfg(not(feature = "http2"))]
+        return false;
     }
 
     /// What `Keep-Alive: timeout=` tells: less than the real timer, so that a client that

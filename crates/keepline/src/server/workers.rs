@@ -14,6 +14,7 @@ use tower_service::Service;
 use super::Server;
 use super::exchange::Handler;
 use super::service::ServiceHandler;
+use super::speaks::{Raw, Speaks};
 use crate::Body;
 use crate::error::BoxError;
 use crate::net::Listener;
@@ -40,7 +41,7 @@ impl Server {
         B: HttpBody<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        self.spawn_workers_raw(listeners, |number| ServiceHandler(make(number)))
+        self.spawn_speaking(listeners, |number| ServiceHandler(make(number)))
     }
 
     /// The same with handlers of the raw exchange.
@@ -48,6 +49,14 @@ impl Server {
     /// # Errors
     /// As [`spawn_workers`](Self::spawn_workers).
     pub fn spawn_workers_raw<H: Handler>(
+        &self,
+        listeners: Vec<Listener>,
+        mut make: impl FnMut(usize) -> H,
+    ) -> io::Result<Workers> {
+        self.spawn_speaking(listeners, |number| Raw(make(number)))
+    }
+
+    fn spawn_speaking<H: Speaks>(
         &self,
         listeners: Vec<Listener>,
         mut make: impl FnMut(usize) -> H,
@@ -61,7 +70,7 @@ impl Server {
                     tokio::runtime::Builder::new_current_thread()
                         .enable_all()
                         .build()?
-                        .block_on(server.serve_raw(listener, handler))
+                        .block_on(server.serve_speaking(listener, handler))
                 });
             match thread {
                 Ok(thread) => threads.push(thread),

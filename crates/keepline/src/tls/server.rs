@@ -19,6 +19,8 @@ use tokio_rustls::TlsAcceptor;
 use crate::error::{BoxError, Error, ErrorKind};
 use crate::net::Stream;
 
+const HTTP_1_1: &[u8] = b"http/1.1";
+
 /// What a server shows to its clients.
 #[derive(Clone)]
 pub struct ServerTls(Source);
@@ -48,7 +50,7 @@ impl ServerTls {
             .with_safe_default_protocol_versions()
             .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
             .map_err(tls_error)?;
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        config.alpn_protocols = vec![HTTP_1_1.to_vec()];
         Ok(Self(Source::Fixed(Arc::new(config))))
     }
 
@@ -77,6 +79,20 @@ impl ServerTls {
     /// `ask` is called by the task of the connection and must not block.
     pub fn from_fn(ask: impl Fn() -> Option<Arc<ServerConfig>> + Send + Sync + 'static) -> Self {
         Self(Source::Asked(Arc::new(ask)))
+    }
+
+    /// The same offering HTTP/2 first, unless its own configuration says what it offers.
+    pub(crate) fn with_http2(&self) -> Self {
+        // One that is asked for says itself what it offers.
+        let Source::Fixed(config) = &self.0 else {
+            return self.clone();
+        };
+        if config.alpn_protocols != [HTTP_1_1] {
+            return self.clone();
+        }
+        let mut config = ServerConfig::clone(config);
+        config.alpn_protocols = vec![b"h2".to_vec(), HTTP_1_1.to_vec()];
+        Self(Source::Fixed(Arc::new(config)))
     }
 
     /// Shakes hands on a stream that has none of it.

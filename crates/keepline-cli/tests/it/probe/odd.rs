@@ -63,6 +63,15 @@ async fn a_limit_that_is_not_told_is_exact_and_warned_of() {
     );
 }
 
+/// A name may have an address that nobody serves: `localhost` has two where there is IPv6.
+#[tokio::test]
+async fn a_name_with_several_addresses_is_asked_where_somebody_listens() {
+    let server = Served::start(&["--idle-timeout", "300ms"]).await;
+    let url = format!("http://localhost:{}/", server.port);
+    let result = probe(&url, &["--requests", "10", "--budget", "6s"]).await;
+    assert_eq!(result["idle_timeout"]["close"], "fin", "{result}");
+}
+
 /// Over a way that takes time, requests meet the close.
 #[tokio::test]
 async fn requests_that_are_lost_around_the_edge_are_counted() {

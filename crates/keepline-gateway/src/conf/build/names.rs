@@ -60,7 +60,13 @@ impl Names {
                         self.slot(word, name)?;
                     }
                 }
-                "server_name" | "location" | "rewrite" | "if" => {
+                "server_name"
+                | "location"
+                | "rewrite"
+                | "if"
+                | "proxy_redirect"
+                | "proxy_cookie_domain"
+                | "proxy_cookie_path" => {
                     for word in &directive.args {
                         self.groups(word)?;
                     }

@@ -56,6 +56,13 @@ pub(super) enum Sent {
 
 /// The key under which this request may be sent by HTTP/2, if it may.
 pub(super) fn key(shared: &Shared, key: &Key, parts: &Parts) -> Option<Key> {
+    head::is_possible(parts)
+        .then(|| offered(shared, key))
+        .flatten()
+}
+
+/// The key under which requests to this server are sent by HTTP/2, if it is offered that.
+pub(super) fn offered(shared: &Shared, key: &Key) -> Option<Key> {
     if matches!(key.route().via, Via::Forward(_)) {
         // A proxy that is asked in absolute form, in HTTP/1.1.
         return None;
@@ -65,7 +72,7 @@ pub(super) fn key(shared: &Shared, key: &Key, parts: &Parts) -> Option<Key> {
         Versions::Auto => key.origin().is_secure(),
         Versions::Http2 => true,
     };
-    (is_offered && head::is_possible(parts)).then(|| key.with_http2())
+    is_offered.then(|| key.with_http2())
 }
 
 /// Sends a request by HTTP/2, again if the peer says that it has not processed it or the session had
@@ -158,20 +165,21 @@ fn told(exchange: &Exchange) {
 
 /// A stream on a session that is alive, unless the server speaks HTTP/1.1.
 async fn acquire(shared: &Arc<Shared>, key: &Key, asked_at: Instant) -> Result<Found, Error> {
-    shared.events.tell(|| Event::Wanted {
-        origin: key.to_string().into(),
-    });
     let prior = shared.settings.versions == Versions::Http2;
     let until = shared.settings.acquire_timeout;
     let until = until.and_then(|time| asked_at.checked_add(time));
+    let wanted = alive(shared, key, prior);
+    match until {
+        None => wanted.await,
+        Some(until) => timeout_at(until, wanted)
+            .await
+            .unwrap_or_else(|_| Err(Error::timeout(Phase::Acquire))),
+    }
+}
+
+async fn alive(shared: &Arc<Shared>, key: &Key, prior: bool) -> Result<Found, Error> {
     loop {
-        let wanted = sharing::stream(shared, key, prior);
-        let found = match until {
-            None => wanted.await?,
-            Some(until) => timeout_at(until, wanted)
-                .await
-                .unwrap_or_else(|_| Err(Error::timeout(Phase::Acquire)))?,
-        };
+        let found = sharing::stream(shared, key, prior).await?;
         let Found::Stream(permit) = &found else {
             return Ok(found);
         };

@@ -46,6 +46,8 @@ pub(crate) struct Session {
     pub(super) peer: PeerAddr,
     pub(super) dial: Timings,
     pub(super) opened_at: Instant,
+    /// Whether it is kept when it has no stream.
+    pub(super) keeps_idle: bool,
     slot: KeySlot,
     inner: Mutex<Inner>,
     /// Something has happened that the task has to look at.
@@ -67,13 +69,19 @@ struct Inner {
 }
 
 impl Session {
-    pub(super) fn new(pooled: Box<Pooled>, slot: KeySlot, send: SendRequest<Bytes>) -> Self {
+    pub(super) fn new(
+        pooled: Box<Pooled>,
+        slot: KeySlot,
+        send: SendRequest<Bytes>,
+        keeps_idle: bool,
+    ) -> Self {
         Self {
             id: pooled.id,
             open_reason: pooled.open_reason,
             peer: pooled.peer,
             dial: pooled.dial,
             opened_at: pooled.opened_at,
+            keeps_idle,
             slot,
             inner: Mutex::new(Inner {
                 send: Some(send),
@@ -233,7 +241,7 @@ impl Task {
         if let Some(reason) = stop.or(is_shut_down) {
             self.retire(reason);
         }
-        let (due, is_resting) = sharing::due(&shared, &self.key, &self.session, now);
+        let (due, is_resting, idle_timeout) = sharing::due(&shared, &self.key, &self.session, now);
         match due {
             Err(reason) => self.close(reason, now),
             Ok(Some(due)) if due.at <= now => self.retire(due.reason),
@@ -246,8 +254,12 @@ impl Task {
             self.ping_at = keeps_asking.map(|time| now + time);
         }
         let due = due.ok().flatten().map(|due| due.at).filter(|at| *at > now);
+        // It will not rest for too long before that, so nobody has to say when it comes to rest.
+        let rested = idle_timeout.filter(|_| !is_resting);
+        let rested = rested.and_then(|time| now.checked_add(time));
         [
             due,
+            rested,
             self.pong_until,
             self.ping_at,
             self.settings_until,

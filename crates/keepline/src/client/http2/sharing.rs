@@ -15,10 +15,11 @@ use tokio::time::Instant;
 use super::session::{Handshaken, Session, Task};
 use super::settings::Http2;
 use super::streams::{Due, Reserved, Span};
-use super::table::{Checkout, Effects, Table, Told};
+use super::table::{Checkout, Effects, Rest, Table, Told};
 use crate::CloseReason;
 use crate::client::Shared;
 use crate::client::acquire::{NoLease, acquire_either};
+use crate::client::event::Event;
 use crate::client::key::Key;
 use crate::client::lease::{Lease, Pooled};
 use crate::client::names::Residence;
@@ -130,10 +131,13 @@ impl Drop for Permit {
                 .sessions
                 .lock()
                 .released(&self.key, session.id, Instant::now());
-        if rests == Some(true) {
+        if let Some(rest) = rests {
             shared.pool.rests(true);
             session.with_pooled(|pooled| pooled.meter.idle());
-            session.poke();
+            // Else the task looks by itself before it has rested for too long.
+            if rest == Rest::Last || !session.keeps_idle {
+                session.poke();
+            }
         }
         carry_out(shared, &self.key, effects);
     }
@@ -148,15 +152,29 @@ pub(super) enum Found {
 
 /// A stream to the server of `key`: of a session that there is, or of one that is opened.
 pub(super) async fn stream(shared: &Arc<Shared>, key: &Key, prior: bool) -> Result<Found, Error> {
+    let mut is_told = false;
     loop {
-        if let Some(found) = wait(shared, key, prior).await? {
+        if let Some(found) = wait(shared, key, prior, &mut is_told).await? {
             return Ok(found);
         }
     }
 }
 
 /// `None`: what was waited for will not come; ask again.
-async fn wait(shared: &Arc<Shared>, key: &Key, prior: bool) -> Result<Option<Found>, Error> {
+async fn wait(
+    shared: &Arc<Shared>,
+    key: &Key,
+    prior: bool,
+    is_told: &mut bool,
+) -> Result<Option<Found>, Error> {
+    // Who is sent to the pool is told of there.
+    let mut tell_wanted = || {
+        if !std::mem::replace(is_told, true) {
+            shared.events.tell(|| Event::Wanted {
+                origin: key.to_string().into(),
+            });
+        }
+    };
     if shared.pool.is_shut_down() {
         return Err(Error::new(ErrorKind::Shutdown));
     }
@@ -167,6 +185,7 @@ async fn wait(shared: &Arc<Shared>, key: &Key, prior: bool) -> Result<Option<Fou
             Checkout::Http1 => return Ok(Some(Found::Http1(None))),
             Checkout::Stream(session, reserved) => {
                 drop(table);
+                tell_wanted();
                 let permit = Permit::new(shared, key, session, reserved);
                 return Ok(Some(Found::Stream(permit)));
             }
@@ -174,6 +193,7 @@ async fn wait(shared: &Arc<Shared>, key: &Key, prior: bool) -> Result<Option<Fou
                 let (sender, answer) = oneshot::channel();
                 let serial = table.enqueue(key, sender);
                 drop(table);
+                tell_wanted();
                 let waiting = Waiting {
                     shared,
                     key,
@@ -370,7 +390,8 @@ pub(crate) fn adopt(
 ) {
     let Handshaken { send, connection } = handshaken;
     let (id, allowed) = (pooled.id, pooled.lifespan.allowed());
-    let session = Arc::new(Session::new(pooled, slot, send));
+    let keeps_idle = shared.pool.key_limits(key).idle > 0;
+    let session = Arc::new(Session::new(pooled, slot, send, keeps_idle));
     shared.pool.rests(true);
     session.with_pooled(|pooled| pooled.meter.idle());
     let task = Task::new(shared, key.clone(), Arc::clone(&session), connection);
@@ -412,13 +433,14 @@ pub(super) fn gone(shared: &Arc<Shared>, key: &Key, id: u64) {
     carry_out(shared, key, effects);
 }
 
-/// What is to be done about a session, now or later; and whether it has no stream.
+/// What is to be done about a session, now or later; whether it has no stream; and how long it may
+/// have none.
 pub(super) fn due(
     shared: &Arc<Shared>,
     key: &Key,
     session: &Session,
     now: Instant,
-) -> (Result<Option<Due>, CloseReason>, bool) {
+) -> (Result<Option<Due>, CloseReason>, bool, Option<Duration>) {
     let limits = shared.pool.key_limits(key);
     let mut retire_at = None;
     session.with_pooled(|pooled| {
@@ -430,12 +452,15 @@ pub(super) fn due(
     let span = Span {
         idle_timeout: limits.idle_timeout,
         retire_at,
-        keeps_idle: limits.idle > 0,
+        keeps_idle: session.keeps_idle,
     };
     let mut table = shared.sessions.lock();
     match table.streams(key, session.id) {
-        Some(streams) => (streams.due(&span, now), streams.is_resting()),
-        None => (Ok(None), false),
+        Some(streams) => {
+            let due = streams.due(&span, now);
+            (due, streams.is_resting(), limits.idle_timeout)
+        }
+        None => (Ok(None), false, None),
     }
 }
 

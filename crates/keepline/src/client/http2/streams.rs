@@ -84,11 +84,10 @@ impl Streams {
         })
     }
 
-    /// A stream has ended. Whether it was the last one.
-    pub(super) fn release(&mut self, now: Instant) -> bool {
+    /// A stream has ended.
+    pub(super) const fn release(&mut self, now: Instant) {
         self.open -= 1;
         self.resting_since = now;
-        self.open == 0
     }
 
     /// The peer allows so many at a time.
@@ -178,9 +177,12 @@ mod tests {
         assert_eq!(streams.reserve(now), None);
         // It takes some back: what is open stays, nothing new starts.
         streams.settle(1);
-        assert!(!streams.release(now) && !streams.release(now));
+        streams.release(now);
+        streams.release(now);
         assert_eq!(streams.reserve(now), None);
-        assert!(streams.release(now));
+        assert!(!streams.is_resting());
+        streams.release(now);
+        assert!(streams.is_resting());
         let again = streams.reserve(now + SECOND).unwrap();
         assert_eq!((again.number, again.idle_for), (4, Some(SECOND)));
         streams.settle(0);

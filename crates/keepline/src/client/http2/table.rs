@@ -49,6 +49,15 @@ pub(super) enum Told<S> {
     AskAgain,
 }
 
+/// A session that has no stream any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rest {
+    /// It may have more.
+    More,
+    /// It has had its last one.
+    Last,
+}
+
 /// What follows from an operation.
 #[derive(Debug)]
 pub(super) struct Effects<S, W> {
@@ -223,18 +232,23 @@ impl<K: Eq + Hash + Clone, S: Clone, W> Table<K, S, W> {
         self.serve(key, now)
     }
 
-    /// A stream has ended. Whether the session has none now; `None` if it is gone.
+    /// A stream has ended. Whether the session has none now.
     pub(super) fn released(
         &mut self,
         key: &K,
         id: u64,
         now: Instant,
-    ) -> (Option<bool>, Effects<S, W>) {
-        let was_last = self.streams(key, id).map(|streams| streams.release(now));
+    ) -> (Option<Rest>, Effects<S, W>) {
+        if let Some(streams) = self.streams(key, id) {
+            streams.release(now);
+        }
         let effects = self.serve(key, now);
-        // Served at once, it does not rest.
-        let rests = was_last.map(|_| self.streams(key, id).is_some_and(|x| x.is_resting()));
-        (rests, effects)
+        let streams = self.streams(key, id).filter(|x| x.is_resting());
+        let rest = streams.map(|streams| match streams.retiring() {
+            Some(_) => Rest::Last,
+            None => Rest::More,
+        });
+        (rest, effects)
     }
 
     /// No further stream is started on a session.
@@ -443,7 +457,7 @@ mod tests {
             assert_eq!(ask(&mut table, 2, now), Some(!strict));
             assert_eq!(ask(&mut table, 3, now), Some(false));
             let (rests, effects) = table.released(&"a", 1, now);
-            assert_eq!((served(&effects), rests), (vec![2], Some(false)));
+            assert_eq!((served(&effects), rests), (vec![2], None));
             if !strict {
                 let effects = table.opened(&"a", (2, 'y'), u64::MAX, now);
                 assert_eq!(effects.told[0].0, 3);

@@ -6,7 +6,7 @@
 //! - [`queue`]: which requests wait, which lines take them; pure;
 //! - [`verdict`]: whether a server bears it, and how it shows; pure;
 //! - [`run`]: the task of a line, from its connection to what is sent again;
-//! - [`line`]: a connection while requests share it; [`patience`]: how long it waits;
+//! - [`mod@line`]: a connection while requests share it; [`patience`]: how long it waits;
 //! - [`place`]: places in a queue, which are given up when they are dropped;
 //! - [`answer`]: what a line sees of an answer; [`flow`]: content on its way to a slow reader.
 //!
@@ -105,6 +105,14 @@ pub(super) struct Pipelines {
 pub(super) struct Depths {
     pub(super) for_all: Option<usize>,
     pub(super) overrides: HashMap<Key, Option<usize>>,
+}
+
+impl Depths {
+    /// Something is pipelined.
+    #[cfg(feature = "http2")]
+    pub(super) fn are_any(&self) -> bool {
+        self.for_all.is_some() || self.overrides.values().any(Option::is_some)
+    }
 }
 
 #[derive(Debug)]

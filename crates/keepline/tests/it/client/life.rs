@@ -71,6 +71,63 @@ async fn a_lifetime_ends_between_exchanges() {
     assert_eq!(far.read_to_end().await.0, b"");
 }
 
+/// Connections that were opened together are not closed together, and no request is lost meanwhile.
+#[tokio::test(start_paused = true)]
+async fn lifetimes_that_began_together_end_apart() {
+    const CONNECTIONS: usize = 1000;
+    let (builder, mut pipes) = Pipes::new(1 << 12);
+    let transport = builder
+        .lifetime(Duration::from_secs(10), 0.2)
+        .idle_timeout(None)
+        .max_idle(CONNECTIONS)
+        .max_dials_per_key(CONNECTIONS)
+        .build()
+        .unwrap();
+    let uri = "http://a/".parse().unwrap();
+    assert_eq!(transport.warm(&uri, CONNECTIONS).unwrap(), CONNECTIONS);
+    tokio::spawn(async move {
+        loop {
+            let mut far = pipes.accept().await;
+            tokio::spawn(async move {
+                // Until its connection is closed, which this does not survive.
+                while !far.read_head().await.is_empty() {
+                    far.send(super::support::ok("x")).await;
+                }
+            });
+        }
+    });
+    until_idle(&transport, CONNECTIONS).await;
+    let mut seen = Vec::new();
+    for _ in 0..20 {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let (_, info) = exchange(&transport, get("http://a/")).await.unwrap();
+        assert!(info.age <= Duration::from_secs(10));
+        seen.push(stats(&transport).closed.of(CloseReason::Lifetime));
+    }
+    // None before 8 s; then about a quarter in each half of a second, until all have gone.
+    let [
+        ..,
+        seven_and_a_half,
+        _,
+        eight_and_a_half,
+        nine,
+        nine_and_a_half,
+        ten,
+    ] = seen[..]
+    else {
+        panic!("twenty looks");
+    };
+    assert_eq!(seven_and_a_half, 0, "{seen:?}");
+    for (count, quarters) in [(eight_and_a_half, 1), (nine, 2), (nine_and_a_half, 3)] {
+        let expected = 250 * quarters;
+        assert!(
+            (expected - 120..expected + 150).contains(&count),
+            "{seen:?}"
+        );
+    }
+    assert!(ten >= 990, "{seen:?}");
+}
+
 /// What a server says in Keep-Alive, in any spelling: seconds, not milliseconds, less a margin.
 #[tokio::test(start_paused = true)]
 async fn hints_are_honoured() {

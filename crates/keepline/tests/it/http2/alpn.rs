@@ -190,3 +190,25 @@ async fn the_raw_layer_and_upgrades_have_connections_of_http1() {
     drop(exchange);
     assert_eq!(server.accepted(), 2);
 }
+
+/// What is pipelined is HTTP/1.1, also where the server would speak HTTP/2; what is not, is not.
+#[tokio::test]
+async fn a_pipeline_speaks_http1_and_other_requests_what_was_agreed() {
+    let server = TlsServer::start(&["h2", "http/1.1"]).await;
+    let builder = Transport::builder().pipeline(4).tls(server.tls.clone());
+    let transport = builder.build().unwrap();
+    let ask = |method: &str| {
+        let asked = http::Request::builder().method(method).uri(&server.url);
+        let asked = asked.body(keepline::Body::empty()).unwrap();
+        let transport = transport.clone();
+        async move { within("a response", transport.send(asked)).await.unwrap() }
+    };
+    let asked: Vec<_> = (0..12).map(|_| tokio::spawn(ask("GET"))).collect();
+    for asked in asked {
+        assert_eq!(asked.await.unwrap().version(), Version::HTTP_11);
+    }
+    let opened = stats(&transport).opened.total();
+    assert!(opened <= 3, "{opened} connections");
+    assert_eq!(ask("POST").await.version(), Version::HTTP_2);
+    assert_eq!(stats(&transport).opened.total(), opened + 1);
+}

@@ -253,3 +253,25 @@ async fn a_session_without_streams_makes_room_for_another_server() {
         [(OpenReason::First, 2), (OpenReason::Evicted, 1)]
     );
 }
+
+#[tokio::test]
+async fn a_session_can_be_opened_ahead_of_need() {
+    let server = Server::answering(Builder::new(), echo_path).await;
+    let uri = server.url().parse().unwrap();
+    let transport = prior().build().unwrap();
+    assert_eq!(transport.warm(&uri, 1).unwrap(), 1);
+    until_sessions(&transport, 1).await;
+    for _ in 0..3 {
+        let response = transport.send(get(&server.url())).await.unwrap();
+        assert_eq!(info(&response).open_reason, OpenReason::WarmUp);
+        response.into_body().text(10).await.unwrap();
+    }
+    assert_eq!((server.accepted(), stats(&transport).idle), (1, 1));
+}
+
+async fn until_sessions(transport: &Transport, count: usize) {
+    keepline_testkit::until(format!("{count} sessions"), || {
+        (stats(transport).open() == count).then_some(())
+    })
+    .await;
+}

@@ -5,6 +5,7 @@ mod bodies;
 mod deadlines;
 mod ends;
 mod expect;
+mod http2;
 mod limits;
 mod malformed;
 mod persistence;

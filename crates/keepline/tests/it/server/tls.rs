@@ -166,3 +166,34 @@ async fn a_handler_is_told_what_the_handshake_settled() {
         r#"Some("localhost") TLSv1.3 Some("http/1.1") true None"#
     );
 }
+
+#[tokio::test]
+async fn http2_is_agreed_on_by_alpn_and_not_for_raw_handlers() {
+    let server = tls_server()
+        .http2(keepline::server::Http2::default())
+        .build()
+        .unwrap();
+    for raw in [false, true] {
+        let (ours, theirs) = duplex(64 * 1024);
+        let stream = keepline::net::Stream::new(theirs);
+        let _ended = if raw {
+            server.serve_connection_raw(stream, TellsTls)
+        } else {
+            server.serve_connection(stream, service_fn(routes))
+        };
+        let name = ServerName::try_from("localhost").unwrap();
+        let stream = connector().connect(name, ours).await.unwrap();
+        let agreed = stream.get_ref().1.alpn_protocol().map(<[u8]>::to_vec);
+        if raw {
+            assert_eq!(agreed.as_deref(), Some(&b"http/1.1"[..]));
+            continue;
+        }
+        assert_eq!(agreed.as_deref(), Some(&b"h2"[..]));
+        let (mut sender, connection) = h2::client::handshake(stream).await.unwrap();
+        tokio::spawn(connection);
+        let request = Request::get("https://localhost/x").body(()).unwrap();
+        let (response, _) = sender.send_request(request, true).unwrap();
+        let mut body = response.await.unwrap().into_body();
+        assert_eq!(body.data().await.unwrap().unwrap(), "/x");
+    }
+}

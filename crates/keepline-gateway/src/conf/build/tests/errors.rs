@@ -161,14 +161,6 @@ pub(super) const REFUSED: &[(&str, &str)] = &[
         "invalid number of the map parameters",
     ),
     (
-        "server { proxy_buffers 1 4k; }",
-        "\"proxy_buffers\" must be at least 2",
-    ),
-    (
-        "proxy_buffer_size 64k; server { }",
-        "\"proxy_busy_buffers_size\" must be less than the size of all \"proxy_buffers\" minus one buffer",
-    ),
-    (
         "server { proxy_ssl_verify on; location / { proxy_pass https://127.0.0.1; } }",
         "no \"proxy_ssl_trusted_certificate\" for \"proxy_ssl_verify\"",
     ),

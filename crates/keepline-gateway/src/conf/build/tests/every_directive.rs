@@ -45,7 +45,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("proxy_cookie_domain", "a b"),
     ("proxy_cookie_flags", "a secure"),
     ("proxy_cookie_path", "/a /b"),
-    ("proxy_http_version", "1.0"),
+    ("proxy_http_version", "1.1"),
     ("proxy_ignore_headers", "X-Accel-Redirect"),
     ("proxy_next_upstream", "error http_503 non_idempotent"),
     ("proxy_pass", "http://127.0.0.1:1"),

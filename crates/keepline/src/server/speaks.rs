@@ -1,0 +1,65 @@
+//! Which protocols a handler can be served with.
+//!
+//! The raw exchange is HTTP/1.1: a handler of it is never offered HTTP/2. The typed service does
+//! not know the difference.
+
+#[cfg(feature = "http2")]
+use std::future::Future;
+
+#[cfg(feature = "http2")]
+use bytes::BytesMut;
+
+use super::exchange::{Exchange, Handler};
+use super::refused::Refused;
+#[cfg(feature = "http2")]
+use super::{http2, wire::Core};
+#[cfg(feature = "http2")]
+use crate::CloseReason;
+use crate::error::Error;
+#[cfg(feature = "http2")]
+use crate::net::Stream;
+
+/// A handler, and what it can do besides HTTP/1.1.
+pub(super) trait Speaks: Handler {
+    /// It answers HTTP/2 too.
+    const HTTP2: bool;
+
+    /// Serves HTTP/2 on the connection to its end; called only where [`HTTP2`](Self::HTTP2) holds.
+    #[cfg(feature = "http2")]
+    fn serve_http2(
+        &mut self,
+        core: &mut Core,
+        stream: Stream,
+        input: BytesMut,
+        settings: http2::Http2,
+    ) -> impl Future<Output = CloseReason> + Send;
+}
+
+/// A handler of the raw exchange.
+#[derive(Debug, Clone)]
+pub(super) struct Raw<H>(pub(super) H);
+
+impl<H: Handler> Handler for Raw<H> {
+    async fn handle(&mut self, exchange: &mut Exchange<'_>) -> Result<(), Error> {
+        self.0.handle(exchange).await
+    }
+
+    async fn refuse(&mut self, refused: &mut Refused<'_>) -> Result<(), Error> {
+        self.0.refuse(refused).await
+    }
+}
+
+impl<H: Handler> Speaks for Raw<H> {
+    const HTTP2: bool = false;
+
+    #[cfg(feature = "http2")]
+    async fn serve_http2(
+        &mut self,
+        _: &mut Core,
+        _: Stream,
+        _: BytesMut,
+        _: http2::Http2,
+    ) -> CloseReason {
+        CloseReason::ProtocolError
+    }
+}
