@@ -102,6 +102,12 @@ impl Drop for TempFile {
 }
 
 impl Serving<'_, '_, '_> {
+    /// The head says that there is more content than the location takes, whoever answers in it.
+    pub(super) fn is_declared_too_large(&self) -> bool {
+        let limit = self.request.scope.client.max_body_size;
+        !self.exchange.is_request_received() && over(self.exchange.remaining(), limit)
+    }
+
     /// Takes the content of the request, as far as it has to be held before it is passed on. `Err`: what
     /// is answered instead.
     pub(super) async fn take_content(&mut self) -> Result<Content, Answer> {

@@ -33,14 +33,14 @@ mod upload;
 
 use std::sync::Arc;
 
+use keepline::proto::{Fields, RequestHead};
 use keepline::server::{Exchange, Handler, HangUp, Refused};
 use keepline::{Deadline, Error};
-use tokio::time::Instant;
 
 use crate::answer::Answer;
 use crate::config::ListenAddress;
 use crate::gateway::{Endpoint, Live, Shared};
-use crate::request::{Attempts, Captures, Host, Request, Sent, Subject, View, authority, host_of};
+use crate::request::{Captures, Host, Request, View, authority, host_of};
 use crate::route::{InvalidTarget, TargetParts, Text, parse_target};
 
 pub(crate) use plan::Plan;
@@ -136,7 +136,9 @@ impl<'s, 'c, 'l> Serving<'s, 'c, 'l> {
             answer = Some(Answer::Status(400));
             Host::default()
         });
-        if matches!(head.method().as_str(), "CONNECT" | "TRACE") {
+        if !is_taken(head) {
+            answer = Some(Answer::Status(400));
+        } else if matches!(head.method().as_str(), "CONNECT" | "TRACE") {
             answer = Some(Answer::Status(405));
         }
         let (number, pattern) = endpoint.server_of(host.bytes(head, &parts));
@@ -165,6 +167,27 @@ impl<'s, 'c, 'l> Serving<'s, 'c, 'l> {
             info: self.exchange.info(),
         }
     }
+}
+
+/// What nginx refuses though RFC 9110 allows it: a method with other characters than capitals, an
+/// empty Host, and a length that is said twice (§8.6).
+fn is_taken(head: &RequestHead) -> bool {
+    let is_capital = |byte: u8| matches!(byte, b'A'..=b'Z' | b'_' | b'-');
+    head.method().as_str().bytes().all(is_capital)
+        && head
+            .fields()
+            .value("host")
+            .is_none_or(|host| !host.is_empty())
+        && !says_length_twice(head.fields())
+}
+
+/// Even if it is the same: a repeated Content-Length is a sign of somebody who splits messages.
+fn says_length_twice(fields: &Fields) -> bool {
+    let lengths = fields.iter().filter(|field| {
+        let name = field.name();
+        name.len() == 14 && name.eq_ignore_ascii_case(b"content-length")
+    });
+    lengths.count() > 1
 }
 
 /// The parts of a target that has none.

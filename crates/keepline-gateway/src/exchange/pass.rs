@@ -137,7 +137,7 @@ impl<'l> Serving<'_, '_, 'l> {
     ) -> Option<Answer> {
         let index = seat.index;
         let (cause, was_pooled, was_sent) = match failure {
-            Failure::ClientGone(_) => {
+            Failure::ClientGone => {
                 self.complain(
                     Level::Info,
                     Some("reading response header from upstream"),
@@ -155,6 +155,12 @@ impl<'l> Serving<'_, '_, 'l> {
                 error,
             } => {
                 self.complain_of_upstream(cause, was_sent, error.as_ref());
+                if let Some(attempt) = self.request.attempts.last()
+                    && attempt.status == 0
+                {
+                    // What the client would have got for it, as nginx logs it.
+                    attempt.status = if cause == Cause::Timeout { 504 } else { 502 };
+                }
                 (cause, was_pooled, was_sent)
             }
         };

@@ -2,9 +2,10 @@
 //! of the location, limits, access, `try_files`, content; and again from the server's rewrites when
 //! something redirects inside the gateway.
 
-use keepline::Error;
+use keepline::{CloseReason, Error};
 
 use super::Serving;
+use super::reply::closes;
 use super::rewrite::Ended;
 use crate::answer::Answer;
 use crate::config::{
@@ -38,6 +39,10 @@ impl<'l> Serving<'_, '_, 'l> {
     /// Serves the request to its end. `answer`: it is known already.
     pub(super) async fn run(&mut self, answer: Option<Answer>) -> Result<(), Error> {
         self.settle_terms();
+        if answer.is_some() {
+            // What could not be understood says nothing about what follows it.
+            self.exchange.close_after(CloseReason::LocalAskedClose);
+        }
         let mut step = answer.map_or(Step::Server, Step::Answer);
         self.find_real_address();
         loop {
@@ -60,10 +65,16 @@ impl<'l> Serving<'_, '_, 'l> {
                     Some(answer) => Step::Answer(answer),
                     None => return Ok(()),
                 },
-                Step::Answer(answer) => match self.recover(answer) {
-                    Ok(step) => step,
-                    Err(answer) => return self.reply(answer).await,
-                },
+                Step::Answer(answer) => {
+                    // Whatever page is shown for it.
+                    if matches!(answer, Answer::Status(status) if closes(status)) {
+                        self.exchange.close_after(CloseReason::LocalAskedClose);
+                    }
+                    match self.recover(answer) {
+                        Ok(step) => step,
+                        Err(answer) => return self.reply(answer).await,
+                    }
+                }
             };
         }
     }
@@ -94,6 +105,9 @@ impl<'l> Serving<'_, '_, 'l> {
     fn enter(&mut self, location: Option<&'l Location>) -> Step {
         self.request.enter(location);
         self.settle_terms();
+        if !self.recovered && self.is_declared_too_large() {
+            return Step::Answer(Answer::Status(413));
+        }
         let Some(location) = location else {
             return Step::Access;
         };

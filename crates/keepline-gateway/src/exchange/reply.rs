@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 use http::StatusCode;
+use keepline::Error;
 use keepline::proto::{BodyLength, Field, StatusLine};
 use keepline::server::HangUp;
-use keepline::{CloseReason, Error};
 
 use super::Serving;
 use crate::answer::{Answer, page, reason};
@@ -16,7 +16,7 @@ const SERVER: &str = "keepline";
 const SERVER_WITH_VERSION: &str = concat!("keepline/", env!("CARGO_PKG_VERSION"));
 
 /// nginx closes after these: what follows on the connection is not to be trusted, or too much.
-const fn closes(status: u16) -> bool {
+pub(super) const fn closes(status: u16) -> bool {
     matches!(status, 400 | 413 | 414 | 494..=497 | 500 | 501)
 }
 
@@ -84,9 +84,6 @@ impl Serving<'_, '_, '_> {
     /// Sends the page of a status, or that of the status that `error_page` says.
     async fn send_page(&mut self, status: u16, location: Option<&[u8]>) -> Result<(), Error> {
         let page = page(status, self.server_field());
-        if closes(status) {
-            self.exchange.close_after(CloseReason::LocalAskedClose);
-        }
         let ready = Ready {
             status: wire_status(status),
             kind: page.is_some().then_some(b"text/html"),

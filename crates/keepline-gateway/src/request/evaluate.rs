@@ -86,7 +86,9 @@ impl View<'_> {
         let target = self.head.target();
         match variable {
             Variable::Args | Variable::QueryString => {
-                out.extend_from_slice(request.subject.args(target));
+                let args = request.subject.args(target);
+                out.extend_from_slice(args);
+                return !args.is_empty();
             }
             Variable::Arg(name) => return append_some(self.argument(name), out),
             Variable::BinaryRemoteAddr => match self.remote() {

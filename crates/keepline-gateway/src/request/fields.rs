@@ -16,7 +16,9 @@ pub(crate) fn is_field(name: &[u8], variable: &str) -> bool {
 pub(crate) fn host_of(authority: &[u8]) -> Option<Host> {
     let (host, port) = split_port(authority)?;
     let host = host.strip_suffix(b".").unwrap_or(host);
-    if host.is_empty() != authority.is_empty() || host.iter().any(|&byte| is_forbidden(byte)) {
+    let has_empty_label = host.windows(2).any(|two| two == b"..");
+    let is_forbidden = has_empty_label || host.iter().any(|&byte| is_forbidden(byte));
+    if host.is_empty() != authority.is_empty() || is_forbidden {
         return None;
     }
     let is_folded = host.iter().any(u8::is_ascii_uppercase);

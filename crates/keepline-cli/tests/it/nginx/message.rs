@@ -69,8 +69,22 @@ pub(crate) async fn rest(wire: &mut Wire) -> String {
     if bytes.is_empty() {
         end.to_owned()
     } else {
-        format!("\"{}\" then {end}", shown(&bytes))
+        format!("\"{}\" then {end}", shown(&undated(bytes)))
     }
+}
+
+/// The time is always another.
+fn undated(mut bytes: Vec<u8>) -> Vec<u8> {
+    const FIELD: &[u8] = b"date: ";
+    const LENGTH: usize = "Sun, 06 Nov 1994 08:49:37 GMT".len();
+    let found = bytes
+        .windows(FIELD.len())
+        .position(|window| window.eq_ignore_ascii_case(FIELD));
+    if let Some(start) = found.map(|found| found + FIELD.len()) {
+        let end = (start + LENGTH).min(bytes.len());
+        bytes.splice(start..end, *b"now");
+    }
+    bytes
 }
 
 pub(crate) async fn exactly(wire: &mut Wire, count: usize) -> String {
