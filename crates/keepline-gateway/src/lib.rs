@@ -7,12 +7,6 @@
 //! "Upstream" is the side of the servers here and "downstream" that of the clients, as nginx says
 //! it; for RFC 9110 §3.7 they are directions of a message.
 
-#![allow(
-    dead_code,
-    unused_imports,
-    reason = "rooms that are still being moved into"
-)]
-
 pub mod conf;
 pub mod config;
 pub mod process;

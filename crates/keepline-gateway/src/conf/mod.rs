@@ -1,7 +1,7 @@
 //! The configuration language: nginx.conf, read into a typed configuration.
 //!
-//! Text becomes words ([`lexer`]), words become a tree with includes resolved ([`tree`]), the tree is
-//! held against the table of directives ([`check`], [`table`]), and what is left is a typed
+//! Text becomes words (`lexer`), words become a tree with includes resolved (`tree`), the tree is
+//! held against the table of directives (`check`, `table`), and what is left is a typed
 //! configuration with nginx's inheritance and defaults. Each stage trusts the one before it.
 //!
 //! What is not supported is an error that says so. Nothing is ignored in silence: directives that tune

@@ -49,7 +49,7 @@ pub(super) enum Failure {
         error: Option<Error>,
     },
     /// The client went away.
-    ClientGone(Error),
+    ClientGone,
     /// The client has not sent what it announced.
     ContentLost(Error),
 }
@@ -86,7 +86,7 @@ impl Failure {
     /// Why the connection is closed that it happened on.
     const fn close_reason(&self) -> CloseReason {
         match self {
-            Self::ClientGone(_) | Self::ContentLost(_) => CloseReason::Cancelled,
+            Self::ClientGone | Self::ContentLost(_) => CloseReason::Cancelled,
             Self::Upstream { cause, .. } => match cause {
                 Cause::Timeout => CloseReason::Timeout,
                 Cause::InvalidHeader => CloseReason::ProtocolError,
@@ -183,8 +183,8 @@ impl<'l> Serving<'_, '_, 'l> {
             if let Poll::Ready(connected) = connecting.as_mut().poll(cx) {
                 return Poll::Ready(connected.map_err(Failure::not_connected));
             }
-            if minds_abort && let Poll::Ready(error) = self.exchange.poll_watch(cx) {
-                return Poll::Ready(Err(Failure::ClientGone(error)));
+            if minds_abort && self.exchange.poll_watch(cx).is_ready() {
+                return Poll::Ready(Err(Failure::ClientGone));
             }
             if self.patience.at().is_none() {
                 self.patience.set_at(began.checked_add(limit));
@@ -213,8 +213,8 @@ impl<'l> Serving<'_, '_, 'l> {
         loop {
             match exchange.poll_head(cx) {
                 Poll::Ready(Ok(Head::Interim(head))) => {
-                    if let Err(error) = self.hint(&head) {
-                        return Poll::Ready(Err(Failure::ClientGone(error)));
+                    if self.hint(&head).is_err() {
+                        return Poll::Ready(Err(Failure::ClientGone));
                     }
                 }
                 Poll::Ready(Ok(Head::Final(head) | Head::Switched(head)))
@@ -237,10 +237,8 @@ impl<'l> Serving<'_, '_, 'l> {
             }
         }
         let proxy = &self.request.scope.proxy;
-        if !proxy.ignore_client_abort
-            && let Poll::Ready(error) = self.exchange.poll_watch(cx)
-        {
-            return Poll::Ready(Err(Failure::ClientGone(error)));
+        if !proxy.ignore_client_abort && self.exchange.poll_watch(cx).is_ready() {
+            return Poll::Ready(Err(Failure::ClientGone));
         }
         // Each step of the request is progress, and so is its end.
         if self.patience.at().is_none() || upload.steps() != sent_before {

@@ -36,12 +36,11 @@ use std::sync::Arc;
 use keepline::proto::{Fields, RequestHead};
 use keepline::server::{Exchange, Handler, HangUp, Refused};
 use keepline::{Deadline, Error};
-use tokio::time::Instant;
 
 use crate::answer::Answer;
 use crate::config::ListenAddress;
 use crate::gateway::{Endpoint, Live, Shared};
-use crate::request::{Attempts, Captures, Host, Request, Sent, Subject, View, authority, host_of};
+use crate::request::{Captures, Host, Request, View, authority, host_of};
 use crate::route::{InvalidTarget, TargetParts, Text, parse_target};
 
 pub(crate) use plan::Plan;

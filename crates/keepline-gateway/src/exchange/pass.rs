@@ -137,7 +137,7 @@ impl<'l> Serving<'_, '_, 'l> {
     ) -> Option<Answer> {
         let index = seat.index;
         let (cause, was_pooled, was_sent) = match failure {
-            Failure::ClientGone(_) => {
+            Failure::ClientGone => {
                 self.complain(
                     Level::Info,
                     Some("reading response header from upstream"),

@@ -32,12 +32,6 @@ impl Scratch {
         self.ranges.push(start..self.bytes.len());
     }
 
-    /// Value `index` in the order of adding.
-    pub(crate) fn value(&self, index: usize) -> &[u8] {
-        let range = self.ranges.get(index).cloned().unwrap_or_default();
-        self.bytes.get(range).unwrap_or_default()
-    }
-
     pub(crate) fn values(&self) -> impl Iterator<Item = &[u8]> + Clone {
         let slice = |range: &Range<usize>| self.bytes.get(range.clone()).unwrap_or_default();
         self.ranges.iter().map(slice)

@@ -65,11 +65,6 @@ impl Endpoint {
         }
     }
 
-    /// Its servers.
-    pub(crate) fn servers(&self) -> &[usize] {
-        &self.servers
-    }
-
     /// The server whose settings hold before the host is known.
     pub(crate) const fn default_server(&self) -> usize {
         self.default

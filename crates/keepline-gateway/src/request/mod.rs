@@ -11,5 +11,5 @@ mod time;
 
 pub(crate) use evaluate::{Captures, View};
 pub(crate) use fields::{host_of, is_field, without_port};
-pub(crate) use state::{Attempts, Host, Request, Sent, Subject, authority};
+pub(crate) use state::{Host, Request, authority};
 pub(crate) use time::Civil;

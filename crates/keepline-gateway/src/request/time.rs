@@ -89,22 +89,6 @@ impl Civil {
             "{year}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}+00:00"
         );
     }
-
-    /// `2026/09/28 14:05:09`, as the error log has it.
-    pub(crate) fn append_log(&self, out: &mut Vec<u8>) {
-        let Self {
-            year,
-            month,
-            day,
-            hour,
-            minute,
-            second,
-        } = self;
-        let _ = write!(
-            out,
-            "{year}/{month:02}/{day:02} {hour:02}:{minute:02}:{second:02}"
-        );
-    }
 }
 
 #[cfg(test)]
@@ -129,9 +113,7 @@ mod tests {
         }
         let mut text = Vec::new();
         at(1_790_604_309).append_local(&mut text);
-        text.push(b'|');
-        at(1_790_604_309).append_log(&mut text);
-        assert_eq!(text, b"28/Sep/2026:14:05:09 +0000|2026/09/28 14:05:09");
+        assert_eq!(text, b"28/Sep/2026:14:05:09 +0000");
     }
 
     #[test]

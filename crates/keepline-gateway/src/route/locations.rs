@@ -129,15 +129,6 @@ impl Locations {
         }
         found
     }
-
-    /// All of them, at every depth.
-    pub(crate) fn for_each(&self, f: &mut impl FnMut(&Arc<Location>)) {
-        let prefixes = self.prefixes.iter().map(|prefix| &prefix.place);
-        for place in self.exact.values().chain(prefixes).chain(&self.regexes) {
-            f(&place.location);
-            place.inner.for_each(f);
-        }
-    }
 }
 
 impl Prefix {

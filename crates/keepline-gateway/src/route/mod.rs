@@ -5,7 +5,7 @@ mod map;
 mod names;
 mod path;
 
-pub(crate) use locations::{Found, Locations, Place};
+pub(crate) use locations::Locations;
 pub(crate) use map::MapRows;
 pub(crate) use names::Names;
-pub(crate) use path::{InvalidTarget, TargetParts, Text, append_escaped, normalize, parse_target};
+pub(crate) use path::{InvalidTarget, TargetParts, Text, append_escaped, parse_target};

@@ -53,14 +53,6 @@ impl<T: Copy> Names<T> {
         }
     }
 
-    /// No host can belong to another server than the default one.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.exact.is_empty()
-            && self.below.is_empty()
-            && self.begins.is_empty()
-            && self.regexes.is_empty()
-    }
-
     /// The server of `host`, which is in lower case and has neither port nor dot at its end.
     pub(crate) fn find(&self, host: &[u8]) -> Option<Named<'_, T>> {
         if let Some(value) = self.exact.get(host) {

@@ -88,11 +88,6 @@ pub(crate) struct Seat<'g> {
 }
 
 impl<'g> Seat<'g> {
-    /// The address of the server, as logs print it.
-    pub(crate) fn name(&self) -> &'g str {
-        self.group.server_name(self.index)
-    }
-
     /// The attempt is over.
     pub(crate) fn release(mut self, fared: Fared) -> Option<Disabled> {
         self.is_held = false;

@@ -7,6 +7,6 @@ mod group;
 mod hash;
 mod next;
 
-pub(crate) use balance::{Asker, Fared, NoLiveServer, Tried};
+pub(crate) use balance::{Asker, Fared, Tried};
 pub(crate) use group::{Group, Seat};
-pub(crate) use next::{Failed, Next, Rules, WhyNot, cause_of, is_idempotent, next, status_of};
+pub(crate) use next::{Failed, Next, Rules, cause_of, is_idempotent, next, status_of};

@@ -1,7 +1,7 @@
 //! The user agent: a [`Client`] that follows redirects, keeps cookies, decodes content and gives up
 //! in time. Go's `http.Client`.
 //!
-//! It is a stack of tower layers over a [`Transport`](crate::Transport) and does nothing by itself;
+//! It is a stack of tower layers over a [`crate::Transport`] and does nothing by itself;
 //! each layer is public and can be stacked otherwise:
 //!
 //! - [`TotalTimeout`]: one deadline for redirects, head and body;

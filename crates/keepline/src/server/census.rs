@@ -5,7 +5,7 @@
 //! idle, a connection that nobody has accepted stays with the kernel, and one whose peer has too
 //! many is closed at once.
 //!
-//! Invariants: [`Census::counted`] never exceeds the limit; an entry is in the lists exactly while
+//! Invariants: what is counted never exceeds the limit; an entry is in the lists exactly while
 //! it is [`Standing::Idle`]. A connection that was told to go and turns out to have a request is no
 //! longer counted, serves that request, and is closed with its answer: so the limits may be
 //! exceeded by the requests that arrive at the very moment of their eviction, and by nothing else.

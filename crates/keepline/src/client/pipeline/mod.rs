@@ -6,7 +6,7 @@
 //! - [`queue`]: which requests wait, which lines take them; pure;
 //! - [`verdict`]: whether a server bears it, and how it shows; pure;
 //! - [`run`]: the task of a line, from its connection to what is sent again;
-//! - [`line`]: a connection while requests share it; [`patience`]: how long it waits;
+//! - [`mod@line`]: a connection while requests share it; [`patience`]: how long it waits;
 //! - [`place`]: places in a queue, which are given up when they are dropped;
 //! - [`answer`]: what a line sees of an answer; [`flow`]: content on its way to a slow reader.
 //!
