@@ -147,6 +147,11 @@ impl<'l> Serving<'_, '_, 'l> {
                 );
                 return Some(Answer::ClientGone);
             }
+            Failure::Unsendable(error) => {
+                let doing = Some("sending request to upstream");
+                self.complain(Level::Error, doing, format_args!("{error}"));
+                return Some(Answer::Status(400));
+            }
             Failure::ContentLost(error) => return Some(self.content_lost(&error)),
             Failure::Upstream {
                 cause,
