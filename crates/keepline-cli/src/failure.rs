@@ -5,7 +5,7 @@ use std::io;
 use std::process::ExitCode;
 
 use http::Uri;
-use keepline::{ErrorKind, Phase};
+use keepline::{ErrorKind, Phase, ProxyRefusal};
 
 /// Exit status for a command line that cannot be understood.
 pub(crate) const WRONG_USAGE: u8 = 2;
@@ -156,6 +156,7 @@ fn explain(kind: ErrorKind, cause: &Cause, uri: &Uri) -> (String, Option<String>
         ),
         ErrorKind::Connect => explain_connect(cause, uri),
         ErrorKind::Tls => explain_tls(cause, uri),
+        ErrorKind::Proxy(refusal) => explain_proxy(refusal),
         ErrorKind::Timeout(phase) => explain_timeout(phase),
         ErrorKind::Protocol(error) if error.is_incomplete() => (
             "the server's: it closed the connection before the end of its answer".to_owned(),
@@ -244,6 +245,22 @@ fn explain_tls(cause: &Cause, uri: &Uri) -> (String, Option<String>) {
             "-k accepts any certificate; --cacert FILE names the authority that signed it"
                 .to_owned(),
         ),
+    )
+}
+
+fn explain_proxy(refusal: ProxyRefusal) -> (String, Option<String>) {
+    let wants_credentials = match refusal {
+        ProxyRefusal::Status(status) => status.as_u16() == 407,
+        ProxyRefusal::Authentication => true,
+        _ => false,
+    };
+    (
+        "the proxy's: it does not let us through".to_owned(),
+        Some(if wants_credentials {
+            "give it credentials: -x http://USER:PASSWORD@HOST:PORT".to_owned()
+        } else {
+            "-x PROXY asks another one, -x '' none".to_owned()
+        }),
     )
 }
 

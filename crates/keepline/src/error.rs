@@ -28,6 +28,8 @@ pub enum ErrorKind {
     /// The TLS handshake failed; or, if the error tells a [connection](Error::connection), the
     /// server refused it afterwards: with TLS 1.3 that is how it refuses a client's certificate.
     Tls,
+    /// A proxy did not open a tunnel.
+    Proxy(ProxyRefusal),
     /// A deadline passed in this phase.
     Timeout(Phase),
     /// The peer broke the protocol or closed too early.
@@ -51,6 +53,20 @@ pub enum ErrorKind {
     Shutdown,
 }
 
+/// What a proxy did instead of opening a tunnel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ProxyRefusal {
+    /// It answered CONNECT with this status, which is not 2xx: 407 where it wants credentials.
+    Status(http::StatusCode),
+    /// It answered with this reply of SOCKS (RFC 1928 §6).
+    Socks(u8),
+    /// As a SOCKS proxy, it wants credentials, or does not accept those that it was given.
+    Authentication,
+    /// It broke its protocol, or closed too early.
+    Protocol,
+}
+
 /// Where a deadline passed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -63,6 +79,8 @@ pub enum Phase {
     Resolve,
     /// Connecting the socket.
     Connect,
+    /// Waiting for a proxy to open a tunnel.
+    Proxy,
     /// The TLS handshake.
     Handshake,
     /// Receiving a head.
@@ -182,6 +200,7 @@ impl Error {
             | ErrorKind::Redirect => Fault::Remote,
             ErrorKind::Resolve
             | ErrorKind::Connect
+            | ErrorKind::Proxy(_)
             | ErrorKind::Tls
             | ErrorKind::Timeout(_)
             | ErrorKind::Io => Fault::Network,
@@ -201,8 +220,9 @@ impl Error {
             ErrorKind::Tls => self.0.connection.is_none(),
             ErrorKind::Resolve
             | ErrorKind::Connect
+            | ErrorKind::Proxy(_)
             | ErrorKind::Timeout(
-                Phase::Acquire | Phase::Resolve | Phase::Connect | Phase::Handshake,
+                Phase::Acquire | Phase::Resolve | Phase::Connect | Phase::Proxy | Phase::Handshake,
             ) => true,
             _ => false,
         }
@@ -232,6 +252,7 @@ impl fmt::Display for Error {
             ErrorKind::Misuse(error) => write!(f, "this may not be sent: {error}")?,
             ErrorKind::Resolve => f.write_str("the name could not be resolved")?,
             ErrorKind::Connect => f.write_str("no connection could be made")?,
+            ErrorKind::Proxy(_) => f.write_str("the proxy opened no tunnel")?,
             ErrorKind::Tls if connection.is_some() => f.write_str("the peer ended TLS")?,
             ErrorKind::Tls => f.write_str("the TLS handshake failed")?,
             ErrorKind::Timeout(phase) => f.write_str(match phase {
@@ -239,6 +260,7 @@ impl fmt::Display for Error {
                 Phase::Resolve => "timed out resolving the name",
                 Phase::Ping => "the peer no longer answers",
                 Phase::Connect => "timed out connecting",
+                Phase::Proxy => "timed out waiting for the proxy",
                 Phase::Handshake => "timed out in the TLS handshake",
                 Phase::Head => "timed out waiting for the response head",
                 Phase::Body => "timed out waiting for the body",

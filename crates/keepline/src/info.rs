@@ -47,6 +47,8 @@ pub struct Timings {
     pub dns: Option<Duration>,
     /// Connecting the socket.
     pub connect: Option<Duration>,
+    /// Having a proxy open a tunnel, TLS with the proxy included.
+    pub proxy: Option<Duration>,
     /// The TLS handshake.
     pub tls: Option<Duration>,
     /// From having the connection to the whole head of the response.

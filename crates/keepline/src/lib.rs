@@ -24,7 +24,7 @@
 //! and never changes.
 //!
 //! # What it does not do
-//! No proxies yet. It opens no socket that nobody asked for, and repairs nothing that a peer sends.
+//! It opens no socket that nobody asked for, and repairs nothing that a peer sends.
 #![cfg_attr(
     not(all(feature = "client", feature = "server")),
     allow(
@@ -67,7 +67,7 @@ pub use body::Body;
 #[cfg(feature = "client")]
 pub use client::Transport;
 pub use deadline::Deadline;
-pub use error::{BoxError, Error, ErrorKind, Fault, Phase};
+pub use error::{BoxError, Error, ErrorKind, Fault, Phase, ProxyRefusal};
 pub use info::{ConnectionInfo, Timings};
 #[cfg(feature = "client")]
 pub use pool::Stats;

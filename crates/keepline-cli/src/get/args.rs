@@ -113,6 +113,10 @@ pub(crate) struct PoolArgs {
     /// Connect to the Unix socket at PATH, whatever the host of the URL
     #[arg(long, value_name = "PATH")]
     pub(crate) unix: Option<PathBuf>,
+    /// Go through this proxy: http://, https://, socks5:// or socks5h://, with USER:PASSWORD@ perhaps;
+    /// '' for none [default: what HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY say]
+    #[arg(short = 'x', long, value_name = "PROXY")]
+    pub(crate) proxy: Option<String>,
     /// Do not send a request again when its reused connection has died
     #[arg(long)]
     pub(crate) no_retry: bool,

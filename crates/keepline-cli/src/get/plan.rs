@@ -108,10 +108,23 @@ pub(crate) fn transport(args: &Args) -> Result<Transport, Failure> {
         pipeline,
         no_retry,
         ref unix,
+        ref proxy,
     } = args.pool;
     let mut builder = Transport::builder().versions(versions(&args.request));
     if let Some(most) = max_conns_per_host {
         builder = builder.max_connections_per_key(usize::try_from(most).unwrap_or(usize::MAX));
+    }
+    match proxy.as_deref() {
+        None => {}
+        Some("") => builder = builder.no_proxy(),
+        Some(url) => {
+            let proxy = url.parse().map_err(|error| {
+                Failure::new(format!("-x: {error}")).help(
+                    "write it like http://user:password@127.0.0.1:3128 or socks5h://127.0.0.1:1080",
+                )
+            })?;
+            builder = builder.proxy(proxy);
+        }
     }
     if let Some(path) = unix {
         builder = builder.unix_socket(path);

@@ -23,7 +23,7 @@ use super::response::ResponseBody;
 use super::retry::{self, Decision, Failure, MOST_ATTEMPTS};
 use super::target::Target;
 use super::upload::Upload;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::upgrade::{self, OnUpgrade};
 use crate::{Body, ConnectionInfo};
 
@@ -37,11 +37,10 @@ pub(super) async fn send(
     let key = match target {
         Some(target) => target.key().clone(),
         None if parts.method == Method::CONNECT => {
-            return Err(invalid(
-                "CONNECT needs a client::Target among its extensions: the proxy to ask",
-            ));
+            let far = parts.uri.authority();
+            shared.settings.routing.key_to_proxy(far)?
         }
-        None => Key::of(&parts.uri)?,
+        None => shared.settings.routing.key(&parts.uri)?,
     };
     let method = parts.method.clone();
     let meter = RequestMeter::begin(&key, &method);
@@ -119,7 +118,7 @@ async fn attempt_often(
         lease.retries = attempts - 1;
         let replay = body.replay();
         let was_fresh = lease.is_fresh();
-        let failed = match attempt(Exchange::new(lease), parts, body).await {
+        let failed = match attempt(Exchange::new(lease), key, parts, body).await {
             Ok(response) => return Ok(response),
             Err(failed) => failed,
         };
@@ -167,11 +166,12 @@ pub(super) struct Failed {
 /// Sends the request on one connection and waits for the head of the response.
 async fn attempt(
     mut exchange: Exchange,
+    key: &Key,
     parts: &Parts,
     body: Body,
 ) -> Result<Response<Body>, Failed> {
     let body = body.made();
-    if let Err(error) = exchange.send_typed_head(parts, body.length()) {
+    if let Err(error) = exchange.send_typed_head(key, parts, body.length()) {
         exchange.give_back();
         return Err(Failed {
             error,
@@ -328,8 +328,4 @@ pub(super) fn expects_continue(headers: &HeaderMap) -> bool {
             .trim_ascii()
             .eq_ignore_ascii_case(b"100-continue")
     })
-}
-
-fn invalid(message: &'static str) -> Error {
-    Error::caused(ErrorKind::InvalidRequest, message)
 }

@@ -3,10 +3,6 @@
 //! A value that makes no sense is an error from [`TransportBuilder::build`], never a hang later.
 
 use std::collections::HashMap;
-use std::future::Future;
-use std::io;
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,18 +10,16 @@ use http::Uri;
 use keepline_proto::Config;
 
 use super::Transport;
-use super::connect::{SocketSettings, connect_unix};
-use super::connector::Connector;
+use super::dial_settings::DialSettings;
 #[cfg(feature = "http2")]
 use super::http2::{Http2, Versions};
-use super::key::Origin;
 use super::key_settings::{KeySettings, check_limits};
 use super::life::LifeSettings;
 use super::pipeline::Depths;
 use super::reuse::DrainLimits;
+use super::routing::{Proxies, Routing};
 use super::target::Target;
 use crate::error::{Error, ErrorKind};
-use crate::net::{AnyResolver, Resolve, Stream, TcpKeepAlive};
 use crate::pool::{KeyLimits, Limits};
 #[cfg(feature = "tls")]
 use crate::tls::ClientTls;
@@ -37,19 +31,15 @@ pub(crate) struct Settings {
     pub(crate) life: LifeSettings,
     pub(crate) is_retry_on: bool,
     pub(crate) acquire_timeout: Option<Duration>,
-    pub(crate) connect_timeout: Option<Duration>,
-    pub(crate) tls_timeout: Option<Duration>,
     pub(crate) response_timeout: Option<Duration>,
     pub(crate) continue_timeout: Option<Duration>,
     pub(crate) proto: Arc<Config>,
-    pub(crate) connector: Option<Connector>,
+    pub(crate) dial: DialSettings,
+    pub(crate) routing: Routing,
     #[cfg(feature = "http2")]
     pub(crate) versions: Versions,
     #[cfg(feature = "http2")]
     pub(crate) http2: Http2,
-    pub(crate) resolver: AnyResolver,
-    pub(crate) follow_dns: Option<Duration>,
-    pub(crate) socket: SocketSettings,
 }
 
 impl Default for Settings {
@@ -59,19 +49,15 @@ impl Default for Settings {
             life: LifeSettings::default(),
             is_retry_on: true,
             acquire_timeout: None,
-            connect_timeout: Some(Duration::from_secs(30)),
-            tls_timeout: Some(Duration::from_secs(10)),
             response_timeout: None,
             continue_timeout: Some(Duration::from_secs(1)),
             proto: Arc::default(),
-            connector: None,
+            dial: DialSettings::default(),
+            routing: Routing::default(),
             #[cfg(feature = "http2")]
             versions: Versions::default(),
             #[cfg(feature = "http2")]
             http2: Http2::default(),
-            resolver: AnyResolver::default(),
-            follow_dns: None,
-            socket: SocketSettings::default(),
         }
     }
 }
@@ -83,12 +69,22 @@ impl Default for Settings {
 pub struct TransportBuilder {
     limits: Limits,
     for_all: KeySettings,
-    overrides: Vec<(Target, KeySettings)>,
-    /// The first URI that is not one of http or https.
-    bad_uri: Option<Error>,
-    settings: Settings,
+    overrides: Vec<(Whose, KeySettings)>,
+    pub(super) settings: Settings,
+    /// Typed requests to the origins of these go to them.
+    pub(super) routes: Vec<Target>,
+    /// `None`: by the environment, unless there is a connector.
+    pub(super) proxies: Option<Proxies>,
     #[cfg(feature = "tls")]
-    tls: Option<ClientTls>,
+    pub(super) tls: Option<ClientTls>,
+}
+
+/// Whose settings.
+#[derive(Debug)]
+enum Whose {
+    /// Those of the key that requests to this URI have.
+    Uri(Uri),
+    Target(Target),
 }
 
 /// The pool.
@@ -99,20 +95,16 @@ impl TransportBuilder {
         self
     }
 
-    /// Settings of the key of this URI, instead of those of every key.
+    /// Settings of the key of requests to this URI, instead of those of every key. Where they go to
+    /// an HTTP proxy in absolute form, it is the key of all that do.
     pub fn for_key(mut self, uri: &Uri, settings: KeySettings) -> Self {
-        match Target::of(uri) {
-            Ok(target) => self.overrides.push((target, settings)),
-            Err(error) => {
-                self.bad_uri.get_or_insert(error);
-            }
-        }
+        self.overrides.push((Whose::Uri(uri.clone()), settings));
         self
     }
 
     /// Settings of the key of this target, instead of those of every key.
     pub fn for_target(mut self, target: Target, settings: KeySettings) -> Self {
-        self.overrides.push((target, settings));
+        self.overrides.push((Whose::Target(target), settings));
         self
     }
 
@@ -211,63 +203,6 @@ impl TransportBuilder {
         self
     }
 
-    /// Time to resolve and connect, over all addresses. Default 30 s, as Go. Addresses of both
-    /// families are tried in turn, each 300 ms after the one before or at once if that has failed
-    /// (RFC 8305); each has an equal share of the time that is left, at least 2 s.
-    pub fn connect_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
-        self.settings.connect_timeout = timeout.into();
-        self
-    }
-
-    /// Resolves names. Default: [`GetAddrInfo`](crate::net::GetAddrInfo), the operating system. A
-    /// `connector` resolves, if it does, itself.
-    pub fn resolver(mut self, resolver: impl Resolve) -> Self {
-        self.settings.resolver = AnyResolver::new(resolver);
-        self
-    }
-
-    /// Whether connections follow the addresses of their names. Then a name with connections is
-    /// resolved again when the TTL of its answer has passed, or after `interval` where the resolver
-    /// tells none (at most once a second); connections to addresses that are gone retire
-    /// (`dns-changed`): idle ones are closed, the others after what they do. An error or an empty
-    /// answer changes nothing. New connections go to the addresses that have the fewest.
-    ///
-    /// Default: off, as everywhere else. For names whose answers hold all of their addresses (a
-    /// service of a cluster). Not for those that answer with a changing part of them, as some large
-    /// services do: their connections would retire all the time.
-    pub fn follow_dns(mut self, interval: impl Into<Option<Duration>>) -> Self {
-        self.settings.follow_dns = interval.into();
-        self
-    }
-
-    /// The local address that sockets are bound to, unless a target says another; port 0 is any.
-    /// Only addresses of its family are connected to. Default: what the system chooses.
-    pub fn local_address(mut self, address: impl Into<Option<SocketAddr>>) -> Self {
-        self.settings.socket.local = address.into();
-        self
-    }
-
-    /// TCP keep-alive. Default: after 30 s of silence, then every 15 s, 9 times, as Go. `None`: off.
-    pub fn tcp_keep_alive(mut self, keep_alive: impl Into<Option<TcpKeepAlive>>) -> Self {
-        self.settings.socket.keep_alive = keep_alive.into();
-        self
-    }
-
-    /// How long what was sent may stay unacknowledged before the connection is dead
-    /// (`TCP_USER_TIMEOUT`, Linux only). Finds a peer that has vanished under a request; cuts one
-    /// off, too, that does not read for so long. Default: none, as Go: the system gives up after
-    /// some 15 minutes.
-    pub fn tcp_user_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
-        self.settings.socket.user_timeout = timeout.into();
-        self
-    }
-
-    /// Time for the TLS handshake. Default 10 s, as Go.
-    pub fn tls_handshake_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
-        self.settings.tls_timeout = timeout.into();
-        self
-    }
-
     /// Time from the end of the request to the head of the response. Default: none, as Go's
     /// `ResponseHeaderTimeout`.
     pub fn response_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
@@ -280,38 +215,6 @@ impl TransportBuilder {
     pub fn continue_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.settings.continue_timeout = timeout.into();
         self
-    }
-
-    /// Opens connections by `connect` instead of resolving the host and connecting a TCP socket
-    /// (Go: `DialContext`): a tunnel, a resolver of one's own, an end of a pipe in a
-    /// test. The connect timeout holds for it, and for https TLS is started on what it gives. It
-    /// runs in a task of its own, and all requests of an origin share what it opens.
-    ///
-    /// ```
-    /// use keepline::{Transport, net::Stream};
-    /// use tokio::net::TcpStream;
-    ///
-    /// let tunnelled = Transport::builder()
-    ///     .connector(|_| async { TcpStream::connect("127.0.0.1:2222").await.map(Stream::from) })
-    ///     .build();
-    /// ```
-    pub fn connector<F, C>(mut self, connect: F) -> Self
-    where
-        F: Fn(Origin) -> C + Send + Sync + 'static,
-        C: Future<Output = io::Result<Stream>> + Send + 'static,
-    {
-        self.settings.connector = Some(Connector::new(connect));
-        self
-    }
-
-    /// Opens connections to this Unix socket, whatever the host: a [`connector`](Self::connector).
-    /// For some hosts only, give their requests a [`Target`].
-    pub fn unix_socket(self, path: impl Into<PathBuf>) -> Self {
-        let path: Arc<Path> = path.into().into();
-        self.connector(move |_| {
-            let path = Arc::clone(&path);
-            async move { connect_unix(&path).await }
-        })
     }
 
     /// Which versions of HTTP are spoken. Default: over TLS HTTP/2 and HTTP/1.1 by ALPN, else
@@ -335,23 +238,22 @@ impl TransportBuilder {
         self
     }
 
-    /// Whom to trust. Default: what the operating system trusts.
-    #[cfg(feature = "tls")]
-    pub fn tls(mut self, tls: ClientTls) -> Self {
-        self.tls = Some(tls);
-        self
-    }
-
     /// Builds the Transport.
     ///
     /// # Errors
     /// A setting makes no sense: a limit of 0 where nothing could work, a minimum above its
     /// maximum, a timeout of 0, a jitter outside 0 to 1.
-    pub fn build(self) -> Result<Transport, Error> {
+    pub fn build(mut self) -> Result<Transport, Error> {
         self.check_times()?;
-        if let Some(error) = self.bad_uri {
-            return Err(error);
-        }
+        let routes = self.routes.into_iter();
+        let routes = routes.map(|target| (target.origin().clone(), target.into_key()));
+        let proxies = match self.proxies {
+            Some(proxies) => proxies,
+            // Whoever opens the streams knows where they lead.
+            None if self.settings.dial.connector.is_some() => Proxies::Off,
+            None => Proxies::of_environment(),
+        };
+        self.settings.routing = Routing::new(routes.collect(), proxies);
         let base = KeyLimits {
             idle: self.limits.idle,
             ..KeyLimits::default()
@@ -368,10 +270,13 @@ impl TransportBuilder {
             for_all: self.for_all.depth()?.filter(is_pipeline),
             overrides: HashMap::new(),
         };
-        for (target, settings) in self.overrides {
+        for (whose, settings) in self.overrides {
             let of_key = settings.limits(&per_key);
             check_limits(&limits, &of_key)?;
-            let key = target.into_key();
+            let key = match whose {
+                Whose::Uri(uri) => self.settings.routing.key(&uri)?,
+                Whose::Target(target) => target.into_key(),
+            };
             if let Some(depth) = settings.depth()? {
                 let depth = Some(depth).filter(is_pipeline);
                 depths.overrides.insert(key.clone(), depth);
@@ -402,17 +307,13 @@ impl TransportBuilder {
         let Settings { life, .. } = &self.settings;
         let timeouts = [
             self.settings.acquire_timeout,
-            self.settings.connect_timeout,
-            self.settings.tls_timeout,
             self.settings.response_timeout,
             self.settings.continue_timeout,
-            self.settings.socket.user_timeout,
-            self.settings.follow_dns,
         ];
         if timeouts.contains(&Some(Duration::ZERO)) {
             return Err(bad("a timeout is 0: use None for no timeout"));
         }
-        self.check_socket()?;
+        self.settings.dial.check()?;
         if life.lifetime == Some(Duration::ZERO) || life.max_requests == Some(0) {
             return Err(bad(
                 "the lifetime or max_requests is 0: use max_idle(0) to keep nothing",
@@ -420,24 +321,6 @@ impl TransportBuilder {
         }
         if !(0.0..=1.0).contains(&life.jitter) {
             return Err(bad("the jitter of the lifetime is not between 0 and 1"));
-        }
-        Ok(())
-    }
-
-    fn check_socket(&self) -> Result<(), Error> {
-        let SocketSettings {
-            keep_alive,
-            user_timeout,
-            ..
-        } = &self.settings.socket;
-        let second = Duration::from_secs(1);
-        if keep_alive.is_some_and(|x| x.time < second || x.interval < second || x.retries == 0) {
-            return Err(bad(
-                "TCP keep-alive of less than a second or no retries: use None to switch it off",
-            ));
-        }
-        if user_timeout.is_some() && !cfg!(any(target_os = "linux", target_os = "android")) {
-            return Err(bad("tcp_user_timeout is known to Linux only"));
         }
         Ok(())
     }
@@ -450,6 +333,7 @@ pub(super) fn bad(message: &'static str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::TcpKeepAlive;
 
     #[test]
     fn settings_that_make_no_sense_are_errors() {

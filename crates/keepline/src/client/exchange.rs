@@ -24,6 +24,7 @@ use tokio::time::Instant;
 use super::Shared;
 use super::event::Event;
 use super::head::queue_head;
+use super::key::Key;
 use super::lease::Lease;
 use crate::CloseReason;
 use crate::deadline::Deadline;
@@ -101,10 +102,11 @@ impl Exchange {
     /// The head is not valid. Nothing has been sent; the connection is still good.
     pub(crate) fn send_typed_head(
         &mut self,
+        key: &Key,
         parts: &Parts,
         length: BodyLength,
     ) -> Result<(), Error> {
-        queue_head(self.lease.driver(), parts, length)?;
+        queue_head(self.lease.driver(), key, parts, length)?;
         self.tell(|connection| Event::SentHead { connection });
         Ok(())
     }

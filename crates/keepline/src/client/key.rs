@@ -14,6 +14,7 @@ use std::sync::{Arc, OnceLock};
 use http::Uri;
 use http::uri::{Authority, Scheme};
 
+use super::proxy::Proxy;
 use crate::error::{Error, ErrorKind};
 #[cfg(feature = "tls")]
 use crate::tls::{ClientTls, PeerName};
@@ -53,6 +54,11 @@ pub(crate) enum Via {
     Address(SocketAddr),
     /// To a Unix socket.
     Unix(Box<Path>),
+    /// To a proxy, which is the origin of the route, for requests in absolute form; they are shared by
+    /// all of their origins.
+    Forward(Proxy),
+    /// Through a tunnel that this proxy opens.
+    Tunnel(Proxy),
 }
 
 /// How TLS is spoken with the origin, where that differs from what the Transport does.
@@ -78,7 +84,7 @@ impl Origin {
     ///
     /// # Errors
     /// The URI has no scheme or host, or one that is not supported; the error says which.
-    fn of(is_secure: bool, authority: &Authority) -> Result<Self, Error> {
+    pub(crate) fn of(is_secure: bool, authority: &Authority) -> Result<Self, Error> {
         if authority.as_str().contains('@') {
             return Err(invalid(
                 "user information in a URI is not supported; set the Authorization field",
@@ -144,7 +150,7 @@ impl fmt::Display for Origin {
 
 impl Route {
     /// To an address of the host of an origin, as the Transport does it.
-    fn to(origin: Origin) -> Self {
+    pub(crate) fn to(origin: Origin) -> Self {
         Self {
             origin,
             via: Via::Host,
@@ -153,6 +159,19 @@ impl Route {
             local: None,
             tag: 0,
             http2: false,
+        }
+    }
+
+    /// To a proxy that is asked in absolute form.
+    pub(crate) fn forwarded(proxy: &Proxy) -> Self {
+        Self {
+            #[cfg(feature = "tls")]
+            tls: TlsRoute {
+                tls: proxy.own_tls().cloned(),
+                name: None,
+            },
+            via: Via::Forward(proxy.clone()),
+            ..Self::to(proxy.origin())
         }
     }
 
@@ -197,7 +216,7 @@ impl Key {
     /// The URI has no scheme or host, or one that is not supported; the error says which.
     pub(crate) fn of(uri: &Uri) -> Result<Self, Error> {
         let (is_secure, authority) = parts(uri)?;
-        recent(is_secure, authority, || {
+        recent(0, is_secure, authority, || {
             Ok(Route::to(Origin::of(is_secure, authority)?).into())
         })
     }
@@ -245,12 +264,14 @@ impl fmt::Display for Key {
             Via::Host => Ok(()),
             Via::Address(address) => write!(f, " at {address}"),
             Via::Unix(path) => write!(f, " at unix:{}", path.display()),
+            Via::Forward(_) => f.write_str(" (proxy)"),
+            Via::Tunnel(proxy) => write!(f, " via {proxy}"),
         }
     }
 }
 
 /// What of a URI decides where it leads.
-fn parts(uri: &Uri) -> Result<(bool, &Authority), Error> {
+pub(crate) fn parts(uri: &Uri) -> Result<(bool, &Authority), Error> {
     let (Some(scheme), Some(authority)) = (uri.scheme(), uri.authority()) else {
         return Err(invalid(
             "the URI needs a scheme and a host, as in http://example.com/",
@@ -278,26 +299,40 @@ fn invalid(message: &'static str) -> Error {
 }
 
 /// The key that this thread made last, if it is the same again: most programs ask few hosts, and
-/// this saves them two allocations a request.
-fn recent(
+/// this saves them two allocations a request. `routing` tells those apart who make different keys.
+pub(crate) fn recent(
+    routing: u64,
     is_secure: bool,
     authority: &Authority,
     make: impl FnOnce() -> Result<Key, Error>,
 ) -> Result<Key, Error> {
-    thread_local! {
-        static LAST: RefCell<Option<(Authority, Key)>> = const { RefCell::new(None) };
+    struct Last {
+        routing: u64,
+        is_secure: bool,
+        authority: Authority,
+        key: Key,
     }
-    let known = LAST.try_with(|last| match &*last.borrow() {
-        Some((known, key)) if key.origin().is_secure == is_secure && known == authority => {
-            Some(key.clone())
-        }
-        _ => None,
+    thread_local! {
+        static LAST: RefCell<Option<Last>> = const { RefCell::new(None) };
+    }
+    let is_it = |last: &&Last| {
+        last.routing == routing && last.is_secure == is_secure && last.authority == *authority
+    };
+    let known = LAST.try_with(|last| {
+        let last = last.borrow();
+        last.as_ref().filter(is_it).map(|last| last.key.clone())
     });
     if let Ok(Some(key)) = known {
         return Ok(key);
     }
     let key = make()?;
-    let _ = LAST.try_with(|last| *last.borrow_mut() = Some((authority.clone(), key.clone())));
+    let last = Last {
+        routing,
+        is_secure,
+        authority: authority.clone(),
+        key: key.clone(),
+    };
+    let _ = LAST.try_with(|place| *place.borrow_mut() = Some(last));
     Ok(key)
 }
 

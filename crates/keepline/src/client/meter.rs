@@ -260,6 +260,7 @@ fn error_type(error: &Error) -> &'static str {
         ErrorKind::InvalidRequest | ErrorKind::Misuse(_) => "invalid_request",
         ErrorKind::Resolve => "resolve",
         ErrorKind::Connect => "connect",
+        ErrorKind::Proxy(_) => "proxy",
         ErrorKind::Tls => "tls",
         ErrorKind::Timeout(_) => "timeout",
         ErrorKind::Protocol(_) => "protocol",

@@ -6,6 +6,7 @@
 //! gives the connection back before the reader sees it.
 //!
 //! - `key`, [`Target`]: what makes two connections interchangeable;
+//! - `routing`: which key a typed request has; [`Proxy`]: the proxies in between;
 //! - `dial`: brings new connections into the pool, each by a task of its own; `connect` opens them;
 //! - `names`: connections follow the addresses of their names;
 //! - `lease`: a connection of the pool in the hands of one exchange;
@@ -20,6 +21,7 @@ mod builder;
 mod connect;
 mod connector;
 mod dial;
+mod dial_settings;
 mod event;
 mod exchange;
 mod head;
@@ -34,9 +36,11 @@ mod life;
 mod meter;
 mod names;
 mod pipeline;
+mod proxy;
 mod response;
 mod retry;
 mod reuse;
+mod routing;
 mod target;
 mod upload;
 
@@ -64,6 +68,7 @@ pub use key::Origin;
 pub use key_settings::KeySettings;
 #[cfg(feature = "metrics")]
 pub use meter::describe_metrics;
+pub use proxy::Proxy;
 pub use target::{Target, TargetBuilder};
 
 use self::acquire::acquire_as;
@@ -140,14 +145,8 @@ pub struct Transport {
 impl Default for Transport {
     /// The defaults of [`TransportBuilder`].
     fn default() -> Self {
-        Self::from_parts(
-            Limits::default(),
-            HashMap::new(),
-            Settings::default(),
-            Depths::default(),
-            #[cfg(feature = "tls")]
-            None,
-        )
+        let built = Self::builder().build();
+        built.expect("the defaults make sense together")
     }
 }
 
@@ -170,11 +169,11 @@ impl Transport {
                 pool: Pool::new(limits, overrides, PoolOwner(Weak::clone(shared))),
                 pipelines: Pipelines::new(depths, remembered),
                 events: Hub::default(),
+                names: settings.dial.follow_dns.map(Names::new),
                 #[cfg(feature = "http2")]
                 sessions: Sessions::new(&settings.http2),
                 #[cfg(not(feature = "http2"))]
                 sessions: Sessions,
-                names: settings.follow_dns.map(Names::new),
                 settings,
                 next_id: AtomicU64::new(1),
                 #[cfg(feature = "tls")]
@@ -208,7 +207,8 @@ impl Transport {
     }
 
     /// A connection to the origin of `uri`, for one exchange on the raw layer. It may be a reused
-    /// one; the exchange is not retried.
+    /// one; the exchange is not retried. It is direct, whatever the Transport's proxies: heads of
+    /// one's own would have to be in the form that a proxy wants.
     ///
     /// # Errors
     /// The URI is not one of http or https, or no connection could be made.
@@ -247,7 +247,7 @@ impl Transport {
     /// # Panics
     /// Outside a tokio runtime with I/O and time enabled.
     pub fn warm(&self, uri: &Uri, connections: usize) -> Result<usize, Error> {
-        let key = Key::of(uri)?;
+        let key = self.shared.settings.routing.key(uri)?;
         let key = http2::offered(&self.shared, &key).unwrap_or(key);
         Ok(self.shared.pool.warm(&key, connections))
     }

@@ -289,7 +289,7 @@ async fn watch(watched: Watched, mut alive: watch::Receiver<()>) {
                 continue;
             }
             let resolving = watched.with(|shared, _| {
-                let resolver = shared.settings.resolver.clone();
+                let resolver = shared.settings.dial.resolver.clone();
                 let host = watched.host.clone();
                 async move { resolver.resolve(&host).await }
             });

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use http::Uri;
 
 use super::key::{Key, Origin, Route, Via};
+use super::proxy::Proxy;
 use crate::error::Error;
 #[cfg(feature = "tls")]
 use crate::tls::{ClientTls, PeerName};
@@ -89,8 +90,8 @@ pub struct TargetBuilder {
 
 impl TargetBuilder {
     /// Connects to this address instead of resolving the host. TLS still proves the host's name.
-    /// The Transport's `connector` is not asked. Of `address` and [`unix`](Self::unix) the last
-    /// counts.
+    /// The Transport's `connector` is not asked. Of `address`, [`unix`](Self::unix) and
+    /// [`proxy`](Self::proxy) the last counts.
     pub fn address(self, address: SocketAddr) -> Self {
         self.change(|route| route.via = Via::Address(address))
     }
@@ -100,6 +101,12 @@ impl TargetBuilder {
     pub fn unix(self, path: impl Into<PathBuf>) -> Self {
         let path: Box<Path> = path.into().into_boxed_path();
         self.change(|route| route.via = Via::Unix(path))
+    }
+
+    /// Goes through a tunnel that this proxy opens, for http too. Without it a target is direct,
+    /// whatever the Transport's proxies.
+    pub fn proxy(self, proxy: Proxy) -> Self {
+        self.change(|route| route.via = Via::Tunnel(proxy))
     }
 
     /// Speaks TLS in this way instead of the Transport's. Without effect for http.
@@ -174,6 +181,10 @@ mod tests {
         Target::builder(&uri.parse().unwrap())
     }
 
+    fn proxy(url: &str) -> Proxy {
+        url.parse().unwrap()
+    }
+
     fn address(text: &str) -> SocketAddr {
         text.parse().unwrap()
     }
@@ -195,6 +206,12 @@ mod tests {
             || builder("http://a").local_address(address("127.0.0.1:0")),
             || builder("http://a").local_address(address("127.0.0.2:0")),
             || builder("http://a").tag(1),
+            || builder("http://a").proxy(proxy("http://p")),
+            || builder("http://a").proxy(proxy("https://p")),
+            || builder("http://a").proxy(proxy("http://p:81")),
+            || builder("http://a").proxy(proxy("socks5://p")),
+            || builder("http://a").proxy(proxy("http://me:secret@p")),
+            || builder("https://a").proxy(proxy("http://p")),
             || builder("http://a").tag(u64::MAX),
             #[cfg(feature = "tls")]
             || builder("https://a").server_name("b"),
@@ -287,6 +304,10 @@ mod tests {
             (
                 builder("http://a").unix("/run/a"),
                 "http://a:80 at unix:/run/a",
+            ),
+            (
+                builder("https://a").proxy(proxy("http://me:secret@p")),
+                "https://a:443 via http://p:80",
             ),
         ] {
             assert_eq!(target.build().unwrap().to_string(), said);

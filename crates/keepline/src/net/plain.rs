@@ -1,4 +1,4 @@
-//! A stream without TLS: a socket of some kind, or a stream that was given.
+//! A stream below TLS, or without: a socket of some kind, or a stream that was given.
 //!
 //! Invariant: it buffers nothing.
 
@@ -8,16 +8,24 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+#[cfg(feature = "tls")]
+use tokio_rustls::TlsStream;
+
+#[cfg(feature = "tls")]
+use super::tls_now::read_now_in_tls;
 
 /// Anything that carries bytes both ways; implemented for all such types.
 pub(crate) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 
-/// A stream without TLS.
+/// A stream that is not known to speak TLS.
 pub(crate) enum Plain {
     Tcp(TcpStream),
     Unix(UnixStream),
+    /// TLS to a proxy, below the TLS to an origin.
+    #[cfg(feature = "tls")]
+    Tls(Box<TlsStream<Self>>),
     Other(Box<dyn Duplex>),
     /// Taken out to be registered with another runtime, and lost on the way.
     Gone,
@@ -31,9 +39,59 @@ impl Plain {
         match self {
             Self::Tcp(tcp) => Some((&*socket2::SockRef::from(&*tcp)).read(bytes)),
             Self::Unix(unix) => Some((&*socket2::SockRef::from(&*unix)).read(bytes)),
+            #[cfg(feature = "tls")]
+            Self::Tls(tls) => match &mut **tls {
+                TlsStream::Client(tls) => {
+                    let (plain, session) = tls.get_mut();
+                    Some(read_now_in_tls(plain, session, bytes))
+                }
+                TlsStream::Server(tls) => {
+                    let (plain, session) = tls.get_mut();
+                    Some(read_now_in_tls(plain, session, bytes))
+                }
+            },
             Self::Other(_) => None,
             Self::Gone => Some(Err(gone())),
         }
+    }
+}
+
+impl Plain {
+    /// The TCP socket below, if there is one.
+    pub(super) fn tcp(&self) -> Option<&TcpStream> {
+        match self {
+            Self::Tcp(tcp) => Some(tcp),
+            #[cfg(feature = "tls")]
+            Self::Tls(tls) => tls.get_ref().0.tcp(),
+            Self::Unix(_) | Self::Other(_) | Self::Gone => None,
+        }
+    }
+
+    /// It ends in a Unix socket.
+    pub(super) fn is_unix(&self) -> bool {
+        match self {
+            Self::Unix(_) => true,
+            #[cfg(feature = "tls")]
+            Self::Tls(tls) => tls.get_ref().0.is_unix(),
+            Self::Tcp(_) | Self::Other(_) | Self::Gone => false,
+        }
+    }
+
+    /// Registers the socket with the runtime that this is called in.
+    pub(super) fn register_here(&mut self) -> io::Result<()> {
+        #[cfg(feature = "tls")]
+        if let Self::Tls(tls) = self {
+            return match &mut **tls {
+                TlsStream::Client(tls) => tls.get_mut().0.register_here(),
+                TlsStream::Server(tls) => tls.get_mut().0.register_here(),
+            };
+        }
+        *self = match std::mem::replace(self, Self::Gone) {
+            Self::Tcp(tcp) => Self::Tcp(TcpStream::from_std(tcp.into_std()?)?),
+            Self::Unix(unix) => Self::Unix(UnixStream::from_std(unix.into_std()?)?),
+            kept => kept,
+        };
+        Ok(())
     }
 }
 
@@ -50,6 +108,8 @@ impl AsyncRead for Plain {
         match self.get_mut() {
             Self::Tcp(tcp) => Pin::new(tcp).poll_read(cx, buffer),
             Self::Unix(unix) => Pin::new(unix).poll_read(cx, buffer),
+            #[cfg(feature = "tls")]
+            Self::Tls(tls) => Pin::new(tls).poll_read(cx, buffer),
             Self::Other(other) => Pin::new(other).poll_read(cx, buffer),
             Self::Gone => Poll::Ready(Err(gone())),
         }
@@ -65,6 +125,8 @@ impl AsyncWrite for Plain {
         match self.get_mut() {
             Self::Tcp(tcp) => Pin::new(tcp).poll_write(cx, bytes),
             Self::Unix(unix) => Pin::new(unix).poll_write(cx, bytes),
+            #[cfg(feature = "tls")]
+            Self::Tls(tls) => Pin::new(tls).poll_write(cx, bytes),
             Self::Other(other) => Pin::new(other).poll_write(cx, bytes),
             Self::Gone => Poll::Ready(Err(gone())),
         }
@@ -78,6 +140,8 @@ impl AsyncWrite for Plain {
         match self.get_mut() {
             Self::Tcp(tcp) => Pin::new(tcp).poll_write_vectored(cx, slices),
             Self::Unix(unix) => Pin::new(unix).poll_write_vectored(cx, slices),
+            #[cfg(feature = "tls")]
+            Self::Tls(tls) => Pin::new(tls).poll_write_vectored(cx, slices),
             Self::Other(other) => Pin::new(other).poll_write_vectored(cx, slices),
             Self::Gone => Poll::Ready(Err(gone())),
         }
@@ -89,6 +153,8 @@ impl AsyncWrite for Plain {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
+            #[cfg(feature = "tls")]
+            Self::Tls(tls) => Pin::new(tls).poll_flush(cx),
             Self::Other(other) => Pin::new(other).poll_flush(cx),
             Self::Tcp(_) | Self::Unix(_) | Self::Gone => Poll::Ready(Ok(())),
         }
@@ -98,6 +164,8 @@ impl AsyncWrite for Plain {
         match self.get_mut() {
             Self::Tcp(tcp) => Pin::new(tcp).poll_shutdown(cx),
             Self::Unix(unix) => Pin::new(unix).poll_shutdown(cx),
+            #[cfg(feature = "tls")]
+            Self::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
             Self::Other(other) => Pin::new(other).poll_shutdown(cx),
             Self::Gone => Poll::Ready(Ok(())),
         }

@@ -66,12 +66,12 @@ impl Stream {
         Self(Kind::Tls(Box::new(stream.into())))
     }
 
-    /// The stream without TLS, to start TLS on it.
+    /// The stream, to start TLS on it.
     #[cfg(feature = "tls")]
-    pub(crate) fn into_plain(self) -> Option<Plain> {
+    pub(crate) fn into_plain(self) -> Plain {
         match self.0 {
-            Kind::Plain(plain) => Some(plain),
-            Kind::Tls(_) => None,
+            Kind::Plain(plain) => plain,
+            Kind::Tls(tls) => Plain::Tls(tls),
         }
     }
 
@@ -97,10 +97,7 @@ impl Stream {
     /// The TCP socket below, if there is one.
     #[must_use]
     pub fn tcp(&self) -> Option<&TcpStream> {
-        match self.plain() {
-            Plain::Tcp(tcp) => Some(tcp),
-            Plain::Unix(_) | Plain::Other(_) | Plain::Gone => None,
-        }
+        self.plain().tcp()
     }
 
     /// TLS is spoken on it.
@@ -127,9 +124,11 @@ impl Stream {
     #[must_use]
     pub fn peer_addr(&self) -> PeerAddr {
         match self.plain() {
-            Plain::Tcp(tcp) => tcp.peer_addr().map_or(PeerAddr::Unknown, PeerAddr::Tcp),
-            Plain::Unix(_) => PeerAddr::Unix,
-            Plain::Other(_) | Plain::Gone => PeerAddr::Unknown,
+            plain if plain.is_unix() => PeerAddr::Unix,
+            plain => plain
+                .tcp()
+                .and_then(|tcp| tcp.peer_addr().ok())
+                .map_or(PeerAddr::Unknown, PeerAddr::Tcp),
         }
     }
 
@@ -228,8 +227,7 @@ impl Stream {
     /// Sends what TLS still holds; without TLS nothing is held.
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.0 {
-            Kind::Plain(Plain::Other(other)) => Pin::new(other).poll_flush(cx),
-            Kind::Plain(_) => Poll::Ready(Ok(())),
+            Kind::Plain(plain) => Pin::new(plain).poll_flush(cx),
             #[cfg(feature = "tls")]
             Kind::Tls(tls) => Pin::new(tls).poll_flush(cx),
         }
@@ -283,13 +281,7 @@ impl Stream {
     /// Registers the socket with the runtime that this is called in, so that it no longer
     /// depends on the one where it was opened.
     pub(crate) fn register_here(&mut self) -> io::Result<()> {
-        let plain = self.plain_mut();
-        *plain = match std::mem::replace(plain, Plain::Gone) {
-            Plain::Tcp(tcp) => Plain::Tcp(TcpStream::from_std(tcp.into_std()?)?),
-            Plain::Unix(unix) => Plain::Unix(UnixStream::from_std(unix.into_std()?)?),
-            kept @ (Plain::Other(_) | Plain::Gone) => kept,
-        };
-        Ok(())
+        self.plain_mut().register_here()
     }
 }
 

@@ -64,9 +64,7 @@ impl ClientTls {
         stream: Stream,
         offer: Offer,
     ) -> Result<Stream, Error> {
-        let plain = stream
-            .into_plain()
-            .ok_or_else(|| Error::new(ErrorKind::Tls))?;
+        let plain = stream.into_plain();
         let connector = TlsConnector::from(Arc::clone(&self.0.config));
         let name = name.0.clone();
         let connecting = match offer.protocols(&self.0.config.alpn_protocols) {

@@ -107,9 +107,7 @@ impl ServerTls {
         if is_plain_http(&mut stream).await? {
             return Ok(Handshake::PlainHttp(stream));
         }
-        let Some(plain) = stream.into_plain() else {
-            return Err(tls_error("TLS inside TLS is not supported"));
-        };
+        let plain = stream.into_plain();
         let tls = TlsAcceptor::from(config)
             .accept(plain)
             .await

@@ -20,11 +20,14 @@ use self::race::Lost;
 pub(crate) use self::socket::SocketSettings;
 use super::Shared;
 use super::event::Event;
-use super::key::{Key, Route, Via};
+use super::key::{Key, Origin, Route, Via};
 use super::names::{self, Residence};
+use super::proxy::Proxy;
 use crate::error::{Error, ErrorKind, Phase};
 use crate::info::Timings;
 use crate::net::{Resolved, Stream, literal};
+#[cfg(feature = "tls")]
+use crate::tls::{ClientTls, Offer, PeerName};
 
 /// Of so many addresses the error tells what became of them.
 const TOLD_ADDRESSES: usize = 3;
@@ -38,48 +41,54 @@ pub(super) struct Opened {
     pub(super) residence: Option<Residence>,
 }
 
-/// Resolves, connects and starts TLS.
+/// Resolves, connects, goes through a proxy and starts TLS.
 pub(super) async fn connect(shared: &Arc<Shared>, key: &Key) -> Result<Opened, Error> {
-    let (settings, route) = (&shared.settings, key.route());
+    let route = key.route();
     let name = || -> Arc<str> { key.to_string().into() };
-    let started = Instant::now();
-    let deadline = after(started, settings.connect_timeout);
-    let mut opened = open_socket(shared, key, deadline).await?;
-    let connected = Instant::now();
-    let resolving = opened.timings.dns.unwrap_or_default();
-    opened.timings.connect = Some(connected - started - resolving);
+    let opened = open_socket(shared, key).await;
+    let mut opened = opened.map_err(|error| match &route.via {
+        Via::Forward(proxy) | Via::Tunnel(proxy) => proxy.blame(&error),
+        Via::Host | Via::Address(_) | Via::Unix(_) => error,
+    })?;
     let peer = opened.stream.peer_addr();
     shared.events.tell(|| Event::Connected {
         origin: name(),
         peer,
     });
+    if let Via::Tunnel(proxy) = &route.via {
+        let started = Instant::now();
+        let tunnel = open_tunnel(shared, &route.origin, proxy, opened.stream).await;
+        opened.stream = tunnel.map_err(|error| proxy.blame(&error))?;
+        opened.timings.proxy = Some(started.elapsed());
+    }
     if !route.origin.is_secure {
         return Ok(opened);
     }
-    opened.stream = before(
-        after(connected, settings.tls_timeout),
-        Phase::Handshake,
-        start_tls(shared, route, opened.stream),
-    )
-    .await?;
+    let started = Instant::now();
+    let secured = start_tls(shared, &route.origin, tls_of(shared, route), opened.stream).await;
+    opened.stream = secured.map_err(|error| match &route.via {
+        Via::Forward(proxy) => proxy.blame(&error),
+        Via::Host | Via::Address(_) | Via::Unix(_) | Via::Tunnel(_) => error,
+    })?;
     shared.events.tell(|| Event::Secured { origin: name() });
-    opened.timings.tls = Some(connected.elapsed());
+    opened.timings.tls = Some(started.elapsed());
     Ok(opened)
 }
 
-/// Opens the socket that the key leads to.
-async fn open_socket(
-    shared: &Arc<Shared>,
-    key: &Key,
-    deadline: Option<Instant>,
-) -> Result<Opened, Error> {
+/// Opens the socket that the key leads to, to the origin or to a proxy.
+async fn open_socket(shared: &Arc<Shared>, key: &Key) -> Result<Opened, Error> {
     let Route { origin, via, .. } = key.route();
-    let stream = match (via, &shared.settings.connector) {
-        (Via::Host, Some(connector)) => {
-            let connecting = async { connector.connect(origin).await.map_err(not_connected) };
-            before(deadline, Phase::Connect, connecting).await?
+    let started = Instant::now();
+    let deadline = after(started, shared.settings.dial.connect_timeout);
+    let of_proxy;
+    let hop = match via {
+        Via::Tunnel(proxy) => {
+            of_proxy = proxy.origin();
+            &of_proxy
         }
-        (Via::Host, None) => return open_by_name(shared, key, deadline).await,
+        Via::Host | Via::Address(_) | Via::Unix(_) | Via::Forward(_) => origin,
+    };
+    let stream = match (via, &shared.settings.dial.connector) {
         (Via::Address(address), _) => {
             let local = local_address(shared, key);
             connect_any(shared, &[*address], local, deadline)
@@ -90,63 +99,101 @@ async fn open_socket(
             let connecting = async { connect_unix(path).await.map_err(not_connected) };
             before(deadline, Phase::Connect, connecting).await?
         }
+        (Via::Host | Via::Forward(_) | Via::Tunnel(_), Some(connector)) => {
+            let connecting = async { connector.connect(hop).await.map_err(not_connected) };
+            before(deadline, Phase::Connect, connecting).await?
+        }
+        (Via::Host | Via::Forward(_) | Via::Tunnel(_), None) => {
+            return open_by_name(shared, key, hop, deadline).await;
+        }
     };
     Ok(Opened {
         stream,
-        timings: Timings::default(),
+        timings: Timings {
+            connect: Some(started.elapsed()),
+            ..Timings::default()
+        },
         residence: None,
     })
 }
 
 fn local_address(shared: &Shared, key: &Key) -> Option<SocketAddr> {
-    key.route().local.or(shared.settings.socket.local)
+    key.route().local.or(shared.settings.dial.socket.local)
 }
 
-/// Resolves the host of the key's origin, and connects to one of its addresses.
+/// Resolves the host of a hop, and connects to one of its addresses.
 async fn open_by_name(
     shared: &Arc<Shared>,
     key: &Key,
+    hop: &Origin,
     deadline: Option<Instant>,
 ) -> Result<Opened, Error> {
-    let origin = key.origin();
     let started = Instant::now();
-    let resolved = before(deadline, Phase::Resolve, resolve(shared, &origin.host)).await?;
-    let timings = Timings {
-        dns: Some(started.elapsed()),
-        ..Timings::default()
-    };
+    let resolved = before(deadline, Phase::Resolve, resolve(shared, &hop.host)).await?;
+    let resolved_at = Instant::now();
     shared.events.tell(|| Event::Resolved {
         origin: key.to_string().into(),
         addresses: resolved.addresses.len(),
     });
     let names = shared.names.as_ref();
-    let usage = names.map(|names| names.usage(&origin.host));
+    let usage = names.map(|names| names.usage(&hop.host));
     let used = |address| {
         usage
             .as_ref()
             .and_then(|usage| usage.get(&address).copied())
     };
     let local = local_address(shared, key);
-    let addresses = order::arrange(&resolved.addresses, origin.port, local, |address| {
+    let addresses = order::arrange(&resolved.addresses, hop.port, local, |address| {
         used(address).unwrap_or(0)
     });
     let tcp = connect_any(shared, &addresses, local, deadline).await?;
     let peer = tcp.peer_addr().map_err(not_connected)?;
     // A host that is an address does not move.
-    let residence = match literal(&origin.host) {
+    let residence = match literal(&hop.host) {
         Some(_) => None,
-        None => names::settle(shared, &origin.host, peer.ip(), &resolved, started),
+        None => names::settle(shared, &hop.host, peer.ip(), &resolved, started),
     };
     Ok(Opened {
         stream: tcp.into(),
-        timings,
+        timings: Timings {
+            dns: Some(resolved_at - started),
+            connect: Some(resolved_at.elapsed()),
+            ..Timings::default()
+        },
         residence,
     })
 }
 
 async fn resolve(shared: &Shared, host: &str) -> Result<Resolved, Error> {
-    let resolved = shared.settings.resolver.resolve(host).await;
+    let resolved = shared.settings.dial.resolver.resolve(host).await;
     resolved.map_err(|error| Error::caused(ErrorKind::Resolve, format!("{host}: {error}")))
+}
+
+/// Has a proxy, to which the stream leads, open a tunnel to the origin.
+async fn open_tunnel(
+    shared: &Shared,
+    origin: &Origin,
+    proxy: &Proxy,
+    stream: Stream,
+) -> Result<Stream, Error> {
+    let settings = &shared.settings;
+    let hop = proxy.origin();
+    let stream = if hop.is_secure {
+        #[cfg(feature = "tls")]
+        let tls = TlsChoice {
+            tls: proxy.own_tls(),
+            name: None,
+            offer: Offer::Http1,
+        };
+        #[cfg(not(feature = "tls"))]
+        let tls = TlsChoice;
+        start_tls(shared, &hop, tls, stream).await?
+    } else {
+        stream
+    };
+    let deadline = after(Instant::now(), settings.dial.tunnel_timeout);
+    let tunnel = proxy.open_tunnel(stream, origin, &settings.dial.resolver, &settings.proto);
+    before(deadline, Phase::Proxy, tunnel).await
 }
 
 /// Connects to a Unix socket; the error names it.
@@ -169,32 +216,67 @@ fn not_connected(error: io::Error) -> Error {
     Error::caused(ErrorKind::Connect, error)
 }
 
+/// How TLS is spoken, where that differs from what the Transport does.
 #[cfg(feature = "tls")]
-async fn start_tls(shared: &Shared, route: &Route, stream: Stream) -> Result<Stream, Error> {
-    use crate::tls::PeerName;
-    let offer = offer(shared, route);
-    let of_transport;
-    let tls = match &route.tls.tls {
+struct TlsChoice<'a> {
+    tls: Option<&'a ClientTls>,
+    name: Option<&'a PeerName>,
+    offer: Offer,
+}
+
+#[cfg(feature = "tls")]
+fn tls_of<'a>(shared: &Shared, route: &'a Route) -> TlsChoice<'a> {
+    TlsChoice {
+        offer: offer(shared, route),
+        tls: route.tls.tls.as_ref(),
+        name: route.tls.name.as_ref(),
+    }
+}
+
+/// Starts TLS with `origin`, in its time.
+#[cfg(feature = "tls")]
+async fn start_tls(
+    shared: &Shared,
+    origin: &Origin,
+    choice: TlsChoice<'_>,
+    stream: Stream,
+) -> Result<Stream, Error> {
+    let deadline = after(Instant::now(), shared.settings.dial.tls_timeout);
+    let (of_transport, of_host);
+    let tls = match choice.tls {
         Some(tls) => tls,
         None => {
             of_transport = shared.tls()?;
             &of_transport
         }
     };
-    match &route.tls.name {
-        Some(name) => tls.connect(name, stream, offer).await,
+    let name = match choice.name {
+        Some(name) => name,
         None => {
-            let name = PeerName::of_host(&route.origin.host)?;
-            tls.connect(&name, stream, offer).await
+            of_host = PeerName::of_host(&origin.host)?;
+            &of_host
         }
-    }
+    };
+    before(
+        deadline,
+        Phase::Handshake,
+        tls.connect(name, stream, choice.offer),
+    )
+    .await
+}
+
+#[cfg(not(feature = "tls"))]
+struct TlsChoice;
+
+#[cfg(not(feature = "tls"))]
+const fn tls_of(_: &Shared, _: &Route) -> TlsChoice {
+    TlsChoice
 }
 
 /// What the origin is offered by ALPN.
 #[cfg(all(feature = "tls", feature = "http2"))]
-fn offer(shared: &Shared, route: &Route) -> crate::tls::Offer {
+fn offer(shared: &Shared, route: &Route) -> Offer {
     use super::Versions;
-    use crate::tls::Offer;
     match shared.settings.versions {
         _ if !route.http2 => Offer::Http1,
         Versions::Http1 => Offer::Http1,
@@ -204,8 +286,8 @@ fn offer(shared: &Shared, route: &Route) -> crate::tls::Offer {
 }
 
 #[cfg(all(feature = "tls", not(feature = "http2")))]
-const fn offer(_: &Shared, _: &Route) -> crate::tls::Offer {
-    crate::tls::Offer::Http1
+const fn offer(_: &Shared, _: &Route) -> Offer {
+    Offer::Http1
 }
 
 #[cfg(not(feature = "tls"))]
@@ -213,7 +295,7 @@ const fn offer(_: &Shared, _: &Route) -> crate::tls::Offer {
     clippy::unused_async,
     reason = "the other one is, with the feature `tls`"
 )]
-async fn start_tls(_: &Shared, _: &Route, _: Stream) -> Result<Stream, Error> {
+async fn start_tls(_: &Shared, _: &Origin, _: TlsChoice, _: Stream) -> Result<Stream, Error> {
     Err(Error::caused(
         ErrorKind::InvalidRequest,
         "https needs the feature `tls`",
@@ -240,7 +322,7 @@ async fn connect_any(
     local: Option<SocketAddr>,
     deadline: Option<Instant>,
 ) -> Result<TcpStream, Error> {
-    let settings = &shared.settings.socket;
+    let settings = &shared.settings.dial.socket;
     let connect = |address| socket::open(address, local, settings);
     let outcome = race::race(addresses, deadline, connect).await;
     outcome.map_err(|lost| not_connected_to(&lost))

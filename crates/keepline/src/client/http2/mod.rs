@@ -34,7 +34,7 @@ use self::exchange::Exchange;
 use self::sharing::{Found, Permit};
 use super::Shared;
 use super::event::Event;
-use super::key::Key;
+use super::key::{Key, Via};
 use super::lease::Lease;
 use super::meter;
 use super::retry::{self, Failure};
@@ -63,6 +63,10 @@ pub(super) fn key(shared: &Shared, key: &Key, parts: &Parts) -> Option<Key> {
 
 /// The key under which requests to this server are sent by HTTP/2, if it is offered that.
 pub(super) fn offered(shared: &Shared, key: &Key) -> Option<Key> {
+    if matches!(key.route().via, Via::Forward(_)) {
+        // A proxy that is asked in absolute form, in HTTP/1.1.
+        return None;
+    }
     let is_offered = match shared.settings.versions {
         Versions::Http1 => false,
         Versions::Auto => key.origin().is_secure(),
@@ -207,7 +211,7 @@ pub(super) async fn shake_hands(
         return Ok(Err(stream));
     }
     let shaking = shared.settings.http2.session().handshake(stream);
-    let shaken = match shared.settings.tls_timeout {
+    let shaken = match shared.settings.dial.tls_timeout {
         None => shaking.await,
         Some(time) => match tokio::time::timeout(time, shaking).await {
             Ok(shaken) => shaken,

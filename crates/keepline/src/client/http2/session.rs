@@ -177,7 +177,7 @@ impl Task {
         session: Arc<Session>,
         mut connection: Connection<Stream, Bytes>,
     ) -> Self {
-        let settle = shared.settings.tls_timeout;
+        let settle = shared.settings.dial.tls_timeout;
         Self {
             shared: Arc::downgrade(shared),
             key,

@@ -266,6 +266,7 @@ impl Line {
     fn send(&mut self, job: Box<Job>, now: Instant) -> bool {
         let was_behind = !self.flight.is_empty();
         let is_first = self.sent == 0;
+        let pipeline = Arc::clone(&self.pipeline);
         let lease = self.lease();
         let driver = lease.driver();
         let from = driver.bytes_queued();
@@ -276,7 +277,7 @@ impl Line {
             let _ = driver.proto.pipeline();
         }
         let length = BodyLength::Known(job.content.len() as u64);
-        let queued = queue_head(driver, &job.parts, length)
+        let queued = queue_head(driver, &pipeline.key, &job.parts, length)
             .and_then(|()| driver.queue_piece(job.content.clone()))
             .and_then(|()| Ok(driver.proto.send_end(None, &mut driver.output)?));
         let (to, connection) = (driver.bytes_queued(), lease.connection().id);

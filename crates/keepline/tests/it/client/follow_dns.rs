@@ -67,6 +67,7 @@ impl Resolve for Changing {
 
 fn following(resolver: Changing) -> TransportBuilder {
     Transport::builder()
+        .no_proxy()
         .resolver(resolver)
         .follow_dns(Duration::from_secs(30))
 }

@@ -17,6 +17,7 @@ mod limits;
 mod logs;
 mod metrics;
 mod pipelining;
+mod proxies;
 mod race;
 mod raw_exchange;
 mod retry;

@@ -202,7 +202,8 @@ fn compare_content(tally: &Tally, asked: Asked, status: u16, content: &Content) 
 /// The gateway may refuse what is wrong, but not what is right and may be sent again. A POST on a
 /// connection that ended just then may have been carried out or not: 502 is the truth.
 fn compare_refusal(tally: &Tally, asked: Asked, status: u16, head: &Head) {
-    let is_safe_to_repeat = asked.method != "POST";
+    // Content that was passed on as it came can't be sent again: so a PUT may fail as well.
+    let is_safe_to_repeat = matches!(asked.method, "GET" | "HEAD");
     if status < 400 {
         tally.wrong(format!("{asked:?} was answered by nobody: {head:?}"));
     } else if asked.fault.is_harmless() && is_safe_to_repeat {
