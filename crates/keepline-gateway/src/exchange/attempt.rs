@@ -50,6 +50,9 @@ pub(super) enum Failure {
     },
     /// The client went away.
     ClientGone,
+    /// The request, as it would have to be asked, is no valid one: nothing was sent, and the server
+    /// has no part in it.
+    Unsendable(Error),
     /// The client has not sent what it announced.
     ContentLost(Error),
 }
@@ -87,6 +90,7 @@ impl Failure {
     const fn close_reason(&self) -> CloseReason {
         match self {
             Self::ClientGone | Self::ContentLost(_) => CloseReason::Cancelled,
+            Self::Unsendable(_) => CloseReason::RequestUnsent,
             Self::Upstream { cause, .. } => match cause {
                 Cause::Timeout => CloseReason::Timeout,
                 Cause::InvalidHeader => CloseReason::ProtocolError,
@@ -130,7 +134,7 @@ impl<'l> Serving<'_, '_, 'l> {
         let sent = self.send_request_head(&mut exchange, aim, upload.length());
         let outcome = match sent {
             Ok(()) => poll_fn(|cx| self.poll_answer(&mut exchange, upload, cx)).await,
-            Err(error) => Err(Failure::not_connected(error)),
+            Err(error) => Err(Failure::Unsendable(error)),
         };
         let outcome = outcome.and_then(|answer| match says_length_twice(answer.0.fields()) {
             true => Err(Failure::status(Cause::InvalidHeader)),
@@ -239,6 +243,10 @@ impl<'l> Serving<'_, '_, 'l> {
         let proxy = &self.request.scope.proxy;
         if !proxy.ignore_client_abort && self.exchange.poll_watch(cx).is_ready() {
             return Poll::Ready(Err(Failure::ClientGone));
+        }
+        if upload.awaits_client() {
+            self.patience.clear();
+            return Poll::Pending;
         }
         // Each step of the request is progress, and so is its end.
         if self.patience.at().is_none() || upload.steps() != sent_before {

@@ -5,6 +5,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::{Bytes, BytesMut};
@@ -15,15 +16,15 @@ use super::Serving;
 use crate::answer::Answer;
 use crate::config::{BodyInFile, ClientSettings, Level};
 
-/// The content of a request.
-#[derive(Debug)]
+/// The content of a request. What is held can be passed on more than once.
+#[derive(Debug, Clone)]
 pub(super) enum Content {
     /// There is none.
     None,
     /// All of it.
     Held(Bytes),
     /// All of it, in a file.
-    Filed(TempFile),
+    Filed(Arc<TempFile>),
     /// It is passed on as it comes: so much, if that is known.
     Streamed(BodyLength),
 }
@@ -39,7 +40,7 @@ pub(super) struct TempFile {
 
 impl Content {
     /// What the upstream is told of its length.
-    pub(super) const fn length(&self) -> BodyLength {
+    pub(super) fn length(&self) -> BodyLength {
         match self {
             Self::None => BodyLength::Known(0),
             Self::Held(bytes) => BodyLength::Known(bytes.len() as u64),
@@ -119,6 +120,18 @@ impl Serving<'_, '_, '_> {
             self.exchange.abandon_content();
             return Ok(Content::None);
         }
+        if let Some(held) = &self.held {
+            // An `error_page` that makes it a GET asks for a page, and not with this content.
+            let is_wanted = !self.request.subject.becomes_get;
+            return Ok(if is_wanted {
+                held.clone()
+            } else {
+                Content::None
+            });
+        }
+        if self.is_content_gone() {
+            return self.without_content();
+        }
         if self.exchange.is_request_received() {
             return Ok(Content::None);
         }
@@ -133,10 +146,31 @@ impl Serving<'_, '_, '_> {
             return Err(Answer::Status(413));
         }
         if !scope.proxy.request_buffering {
+            // What is chunked tells its length only as it comes.
+            let mut terms = *self.exchange.terms();
+            terms.max_body = scope.client.max_body_size;
+            self.exchange.set_terms(&terms);
             let length = known.map_or(BodyLength::Unknown, BodyLength::Known);
             return Ok(Content::Streamed(length));
         }
         self.hold_content().await
+    }
+
+    /// Content has been taken that is not held: it was passed on as it came, or thrown away.
+    fn is_content_gone(&self) -> bool {
+        self.exchange.bytes_received() > self.exchange.head().wire_len() as u64
+    }
+
+    /// The request has moved on after its content is gone. What is left of that is not what the client
+    /// has sent, and is never passed on as if it were.
+    fn without_content(&mut self) -> Result<Content, Answer> {
+        if self.request.subject.becomes_get {
+            self.exchange.abandon_content();
+            return Ok(Content::None);
+        }
+        let message = format_args!("the request's content is gone: it is not held");
+        self.complain(Level::Error, Some("sending request to upstream"), message);
+        Err(Answer::Status(502))
     }
 
     /// Reads all of the content, into memory as far as the buffer goes.
@@ -176,7 +210,7 @@ impl Serving<'_, '_, '_> {
                 }
             }
         }
-        match filed {
+        let held = match filed {
             Some(file) => {
                 self.complain(
                     Level::Warn,
@@ -187,14 +221,16 @@ impl Serving<'_, '_, '_> {
                     ),
                 );
                 self.request.body_file = Some(file.path.clone());
-                Ok(Content::Filed(file))
+                Content::Filed(Arc::new(file))
             }
             None => {
                 let held = held.freeze();
                 self.request.body = Some(held.clone());
-                Ok(Content::Held(held))
+                Content::Held(held)
             }
-        }
+        };
+        self.held = Some(held.clone());
+        Ok(held)
     }
 
     /// The content cannot be written to a file.
@@ -214,6 +250,11 @@ impl Serving<'_, '_, '_> {
             ErrorKind::Timeout(_) => {
                 self.complain(Level::Info, None, format_args!("client timed out"));
                 Answer::Abandoned(408)
+            }
+            ErrorKind::TooLarge => {
+                let message = format_args!("client intended to send too large chunked body");
+                self.complain(Level::Error, None, message);
+                Answer::Status(413)
             }
             ErrorKind::Protocol(error) if !error.is_incomplete() => {
                 self.complain(

@@ -111,6 +111,8 @@ pub(crate) struct Serving<'s, 'c, 'l> {
     moves: u32,
     /// An `error_page` has been followed.
     recovered: bool,
+    /// The content, where it was read before it was passed on.
+    held: Option<content::Content>,
 }
 
 impl<'s, 'c, 'l> Serving<'s, 'c, 'l> {
@@ -155,6 +157,7 @@ impl<'s, 'c, 'l> Serving<'s, 'c, 'l> {
             number,
             moves: 0,
             recovered: false,
+            held: None,
         };
         (serving, answer)
     }

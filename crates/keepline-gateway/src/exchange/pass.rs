@@ -138,14 +138,17 @@ impl<'l> Serving<'_, '_, 'l> {
         let index = seat.index;
         let (cause, was_pooled, was_sent) = match failure {
             Failure::ClientGone => {
-                self.complain(
-                    Level::Info,
-                    Some("reading response header from upstream"),
-                    format_args!(
-                        "client prematurely closed connection, so upstream connection is closed too"
-                    ),
+                let doing = Some("reading response header from upstream");
+                let message = format_args!(
+                    "client prematurely closed connection, so upstream connection is closed too"
                 );
+                self.complain(Level::Info, doing, message);
                 return Some(Answer::ClientGone);
+            }
+            Failure::Unsendable(error) => {
+                let doing = Some("sending request to upstream");
+                self.complain(Level::Error, doing, format_args!("{error}"));
+                return Some(Answer::Status(400));
             }
             Failure::ContentLost(error) => return Some(self.content_lost(&error)),
             Failure::Upstream {
@@ -169,11 +172,8 @@ impl<'l> Serving<'_, '_, 'l> {
             _ => Fared::Failed,
         };
         if seat.release(fared).is_some() {
-            self.complain(
-                Level::Warn,
-                Some("connecting to upstream"),
-                format_args!("upstream server temporarily disabled"),
-            );
+            let message = format_args!("upstream server temporarily disabled");
+            self.complain(Level::Warn, Some("connecting to upstream"), message);
         }
         let failed = Failed {
             was_pooled,

@@ -21,6 +21,8 @@ pub(super) struct Upload<'u> {
     steps: u64,
     /// What of a file has been sent.
     offset: u64,
+    /// All that has come is written; the client is to send more.
+    awaits_client: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,17 +51,23 @@ impl<'u> Upload<'u> {
             stage: Stage::Pieces,
             steps: 0,
             offset: 0,
+            awaits_client: false,
         }
     }
 
     /// What the upstream is told of its length.
-    pub(super) const fn length(&self) -> BodyLength {
+    pub(super) fn length(&self) -> BodyLength {
         self.content.length()
     }
 
     /// A number that grows with each step of progress.
     pub(super) const fn steps(&self) -> u64 {
         self.steps
+    }
+
+    /// Nothing can be sent before the client sends more, which has a limit of time of its own.
+    pub(super) const fn awaits_client(&self) -> bool {
+        self.awaits_client
     }
 
     /// Sends what can be sent. Ready when all of the request is written, or never will be.
@@ -69,6 +77,7 @@ impl<'u> Upload<'u> {
         to: &mut client::Exchange,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Stopped>> {
+        self.awaits_client = false;
         while self.stage == Stage::Pieces {
             ready!(to.poll_ready(cx));
             let piece = match self.content {
@@ -86,7 +95,7 @@ impl<'u> Upload<'u> {
                     Poll::Ready(piece) => piece.map_err(Stopped::Client)?,
                     Poll::Pending => {
                         // What has come so far goes out; the rest may take its time.
-                        let _ = to.poll_flush(cx);
+                        self.awaits_client = to.poll_flush(cx).is_ready();
                         return Poll::Pending;
                     }
                 },

@@ -1,12 +1,14 @@
 //! What is passed on beyond plain requests: other protocols, content that waits in files, clients that go
 //! away.
 
+use std::time::Duration;
+
 use keepline_testkit::peer::{Peer, Script};
 use keepline_testkit::{Gate, ScratchDir};
 
 use keepline_gateway::config::{Template, Variable};
 
-use crate::support::{before, before_with, field};
+use crate::support::{Running, before, before_with, field};
 
 fn template(text: &str) -> Template {
     Template::parse(text, Variable::built_in).unwrap()
@@ -215,4 +217,129 @@ async fn an_answer_that_is_cut_short_is_passed_on_cut_short() {
             "{rest}"
         );
     }
+}
+
+#[tokio::test]
+async fn streamed_content_beyond_the_limit_is_413_and_goes_no_further() {
+    let peer = Peer::start(Script::new().expect_head().hold());
+    let gateway = before_with(&[peer.addr()], |scope| {
+        scope.client.max_body_size = Some(10);
+        scope.proxy.request_buffering = false;
+    });
+    let mut client = gateway.connect().await;
+    let head = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+    client.send(format!("{head}8\r\n01234567\r\n")).await;
+    peer.heads_received(0, 1).await;
+    client.send("8\r\n89abcdef\r\n0\r\n\r\n").await;
+    let head = client.read_head().await;
+    assert!(head.starts_with("HTTP/1.1 413 "), "{head}");
+    peer.connection_closed(0).await;
+    let sent = String::from_utf8(peer.received(0)).unwrap();
+    assert!(!sent.contains("89abcdef"), "{sent}");
+}
+
+#[tokio::test]
+async fn a_request_that_cannot_be_asked_says_nothing_against_the_servers() {
+    let answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    let script = || Script::new().repeat_forever(Script::new().expect_head().send(answer));
+    let peers = [Peer::start(script()), Peer::start(script())];
+    let servers = [peers[0].addr(), peers[1].addr()];
+    let gateway = before_with(&servers, |scope| {
+        scope.proxy.set_headers = vec![("Host".into(), template("$http_host"))];
+    });
+    for (request, status) in [
+        ("GET / HTTP/1.0\r\n\r\n", "400"),
+        ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", "200"),
+        ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", "200"),
+    ] {
+        let mut client = gateway.connect().await;
+        client.send(request).await;
+        let head = client.read_head().await;
+        assert_eq!(head.split(' ').nth(1), Some(status), "{request}: {head}");
+    }
+}
+
+#[tokio::test]
+async fn held_content_goes_along_to_where_an_error_page_leads() {
+    let dir = ScratchDir::new("moved");
+    for buffer in [1024, 2] {
+        let refuses = "HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n";
+        let first = Peer::start(
+            Script::new()
+                .expect_head()
+                .expect("hello")
+                .send(refuses)
+                .hold(),
+        );
+        let answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+        let second = Peer::start(
+            Script::new()
+                .expect_head()
+                .expect("hello")
+                .send(answer)
+                .hold(),
+        );
+        let gateway = moved(
+            &first,
+            &second,
+            &format!(
+                "client_body_buffer_size {buffer}; client_body_temp_path {};",
+                dir.path().display()
+            ),
+        );
+        let mut client = gateway.connect().await;
+        let head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n";
+        client.send(format!("{head}hello")).await;
+        let head = client.read_head().await;
+        assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+        assert_eq!(field(&second.heads(0)[0], "content-length"), Some("5"));
+    }
+}
+
+#[tokio::test]
+async fn what_is_left_of_streamed_content_goes_nowhere_else() {
+    let refuses = "HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n";
+    let first = Peer::start(
+        Script::new()
+            .expect_head()
+            .expect("hello")
+            .send(refuses)
+            .hold(),
+    );
+    let second = Peer::start(Script::new().hold());
+    let gateway = moved(&first, &second, "proxy_request_buffering off;");
+    let mut client = gateway.connect().await;
+    let head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n";
+    client.send(format!("{head}hello")).await;
+    let head = client.read_head().await;
+    assert!(head.starts_with("HTTP/1.1 502 "), "{head}");
+    assert_eq!(second.accepted(), 0);
+}
+
+#[tokio::test]
+async fn a_client_that_is_slow_to_send_is_not_the_servers_timeout() {
+    let peer = Peer::start(Script::new().expect_head().hold());
+    let gateway = before_with(&[peer.addr()], |scope| {
+        scope.proxy.request_buffering = false;
+        scope.proxy.send_timeout = Duration::from_millis(20);
+        scope.client.body_timeout = Duration::from_millis(200);
+    });
+    let mut client = gateway.connect().await;
+    let head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n";
+    client.send(format!("{head}hello")).await;
+    // It is closed without a word for what it has not sent, not told 504.
+    let (answer, _) = client.read_to_end().await;
+    assert_eq!(String::from_utf8_lossy(&answer), "");
+    peer.connection_closed(0).await;
+}
+
+/// Before `first`, whose 503 leads to `second`.
+fn moved(first: &Peer, second: &Peer, settings: &str) -> Running {
+    Running::of_text(&format!(
+        "server {{ listen 127.0.0.1:1; proxy_intercept_errors on; error_page 503 = @other; {settings}
+            location / {{ proxy_pass http://{}; }}
+            location @other {{ proxy_pass http://{}; }} }}",
+        first.addr(),
+        second.addr()
+    ))
 }
