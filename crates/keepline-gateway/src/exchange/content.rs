@@ -117,6 +117,7 @@ impl Serving<'_, '_, '_> {
             return Ok(Content::Held(self.view().value(body).into()));
         }
         if !scope.proxy.pass_request_body {
+            self.abandons = true;
             self.exchange.abandon_content();
             return Ok(Content::None);
         }
@@ -158,7 +159,8 @@ impl Serving<'_, '_, '_> {
 
     /// Content has been taken that is not held: it was passed on as it came, or thrown away.
     fn is_content_gone(&self) -> bool {
-        self.exchange.bytes_received() > self.exchange.head().wire_len() as u64
+        let is_thrown_away = self.abandons && !self.exchange.is_request_received();
+        is_thrown_away || self.exchange.bytes_received() > self.exchange.head().wire_len() as u64
     }
 
     /// The request has moved on after its content is gone. What is left of that is not what the client

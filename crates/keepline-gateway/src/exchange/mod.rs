@@ -113,6 +113,8 @@ pub(crate) struct Serving<'s, 'c, 'l> {
     recovered: bool,
     /// The content, where it was read before it was passed on.
     held: Option<content::Content>,
+    /// What comes of the content is thrown away.
+    abandons: bool,
 }
 
 impl<'s, 'c, 'l> Serving<'s, 'c, 'l> {
@@ -158,6 +160,7 @@ impl<'s, 'c, 'l> Serving<'s, 'c, 'l> {
             moves: 0,
             recovered: false,
             held: None,
+            abandons: false,
         };
         (serving, answer)
     }

@@ -333,6 +333,28 @@ async fn a_client_that_is_slow_to_send_is_not_the_servers_timeout() {
     peer.connection_closed(0).await;
 }
 
+#[tokio::test]
+async fn content_that_one_location_throws_away_does_not_reach_the_next_in_part() {
+    let refuses = "HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n";
+    let first = Peer::start(Script::new().expect_head().send(refuses).hold());
+    let second = Peer::start(Script::new().hold());
+    let gateway = Running::of_text(&format!(
+        "server {{ listen 127.0.0.1:1; proxy_intercept_errors on; error_page 503 = @other;
+            proxy_request_buffering off;
+            location / {{ proxy_pass_request_body off; proxy_pass http://{}; }}
+            location @other {{ proxy_pass http://{}; }} }}",
+        first.addr(),
+        second.addr()
+    ));
+    let mut client = gateway.connect().await;
+    client
+        .send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n")
+        .await;
+    let head = client.read_head().await;
+    assert!(head.starts_with("HTTP/1.1 502 "), "{head}");
+    assert_eq!(second.accepted(), 0);
+}
+
 /// Before `first`, whose 503 leads to `second`.
 fn moved(first: &Peer, second: &Peer, settings: &str) -> Running {
     Running::of_text(&format!(
