@@ -51,9 +51,9 @@ mod tests {
     }
 
     #[test]
-    fn flags_of_what_is_not_there_yet_are_refused() {
-        let parsed = Cli::try_parse_from(["keepline", "get", "-x=http://p", "http://localhost/"]);
-        let error = parsed.expect_err("there is no -x yet");
+    fn flags_of_what_is_not_there_are_refused() {
+        let parsed = Cli::try_parse_from(["keepline", "get", "--http3", "http://localhost/"]);
+        let error = parsed.expect_err("there is no HTTP/3");
         assert_eq!(error.kind(), clap::error::ErrorKind::UnknownArgument);
     }
 

@@ -12,7 +12,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 
-#[cfg(feature = "http2")]
+#[cfg(all(feature = "http2", feature = "tls"))]
 use bytes::BytesMut;
 
 use super::busy::{Rest, serve_requests};
@@ -93,7 +93,7 @@ pub(super) fn serve_connection<H: Speaks>(
 }
 
 /// Serves HTTP/2 on the connection to its end.
-#[cfg(feature = "http2")]
+#[cfg(all(feature = "http2", feature = "tls"))]
 async fn http2<H: Speaks>(
     mut core: Core,
     stream: Stream,

@@ -161,6 +161,10 @@ impl Settings {
         not(feature = "http2"),
         expect(clippy::unused_self, reason = "without the feature none are")
     )]
+    #[cfg_attr(
+        not(any(feature = "tls", feature = "http2")),
+        expect(dead_code, reason = "there is no way to agree on HTTP/2")
+    )]
     pub(super) const fn offers_http2(&self) -> bool {
         #[cfg(feature = "http2")]
         return self.http2.is_some();

@@ -22,6 +22,10 @@ use crate::net::Stream;
 /// A handler, and what it can do besides HTTP/1.1.
 pub(super) trait Speaks: Handler {
     /// It answers HTTP/2 too.
+    #[cfg_attr(
+        not(any(feature = "tls", feature = "http2")),
+        expect(dead_code, reason = "there is no way to agree on HTTP/2")
+    )]
     const HTTP2: bool;
 
     /// Serves HTTP/2 on the connection to its end; called only where [`HTTP2`](Self::HTTP2) holds.
