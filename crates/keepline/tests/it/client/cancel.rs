@@ -7,10 +7,12 @@ use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 
+use keepline::net::Stream;
 use keepline::{CloseReason, Transport};
 use keepline_testkit::peer::{Ending, Peer, Script};
 use keepline_testkit::sockets::{Sockets, State};
 use keepline_testkit::{Gate, until, within};
+use tokio::net::TcpStream;
 
 use super::support::{
     always, answer, chunked, closed, exchange, fetch, frame, gated, get, head, ok, request, stats,
@@ -89,6 +91,40 @@ async fn a_waiter_that_gives_up_does_no_harm_to_the_others() {
         assert_eq!(served.is_ok(), number % 2 == 1);
     }
     gate.open();
+}
+
+/// Go: TransportPoolCancelRequestWithDisableKeepAlives. Where nothing is kept, nor is what came late.
+#[tokio::test]
+async fn without_reuse_a_dial_that_outlives_its_request_is_closed() {
+    let gate = Gate::new("the dial");
+    let peer = Peer::start(always(ok("x")));
+    let (opened, addr) = (gate.clone(), peer.addr());
+    let builder = Transport::builder().connector(move |_| {
+        let gate = opened.clone();
+        async move {
+            gate.opened().await;
+            TcpStream::connect(addr).await.map(Stream::from)
+        }
+    });
+    let transport = builder.max_idle(0).build().unwrap();
+    let cancelled = tokio::spawn({
+        let transport = transport.clone();
+        async move { transport.send(get("http://a/")).await }
+    });
+    until_waiting(&transport, 1).await;
+    cancelled.abort();
+    assert!(cancelled.await.is_err());
+    gate.open();
+    until("the end of its dial", || {
+        let now = stats(&transport);
+        ((now.dialling, now.open()) == (0, 0)).then_some(())
+    })
+    .await;
+    let ending = within("the end", peer.connection_closed(0)).await;
+    assert_eq!(ending, Ending::ClientClosed);
+    let (_, info) = exchange(&transport, get("http://a/")).await.unwrap();
+    assert!(!info.reused);
+    assert_eq!(stats(&transport).idle, 0);
 }
 
 /// The dial of a request that was dropped serves the next one.

@@ -382,6 +382,26 @@ async fn timeouts_without_end_are_none() {
 }
 
 /// What is asked of the fields of a request is asked before a connection is used.
+/// Go: StarRequestMethod.
+#[tokio::test]
+async fn the_whole_server_is_a_target_of_options_alone() {
+    let ok = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+    let peer = Peer::start(Script::new().expect_head().send(ok).hold());
+    let transport = Transport::default();
+    let star = |method: &str| {
+        let mut asked = get(&peer.url("/"));
+        *asked.method_mut() = method.parse().unwrap();
+        let mut parts = asked.uri().clone().into_parts();
+        parts.path_and_query = Some(http::uri::PathAndQuery::from_static("*"));
+        *asked.uri_mut() = http::Uri::from_parts(parts).unwrap();
+        asked
+    };
+    transport.send(star("OPTIONS")).await.unwrap();
+    assert!(peer.heads(0)[0].starts_with("OPTIONS * HTTP/1.1\r\n"));
+    let error = transport.send(star("GET")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Misuse(LocalError::InvalidTarget));
+}
+
 #[tokio::test]
 async fn a_request_that_may_not_be_sent_is_our_fault() {
     let peer = Peer::start(Script::new().hold());

@@ -119,9 +119,15 @@ async fn early_hints_are_handed_over_and_do_not_end_the_exchange() {
 #[tokio::test]
 async fn interim_responses_without_end_fail_the_request() {
     let endless = "HTTP/1.1 102 Processing\r\n\r\n".repeat(10_000);
-    let peer = Peer::start(Script::new().expect_head().send(endless).hold());
-    let transport = Transport::default();
-    let error = exchange(&transport, get(&peer.url("/"))).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Protocol(RemoteError::HeadTooLarge));
-    assert_eq!(closed(&transport), [(CloseReason::ProtocolError, 1)]);
+    for has_callback in [false, true] {
+        let peer = Peer::start(Script::new().expect_head().send(&endless).hold());
+        let transport = Transport::default();
+        let mut asked = get(&peer.url("/"));
+        if has_callback {
+            asked.extensions_mut().insert(OnInterim::new(|_, _| ()));
+        }
+        let error = exchange(&transport, asked).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Protocol(RemoteError::HeadTooLarge));
+        assert_eq!(closed(&transport), [(CloseReason::ProtocolError, 1)]);
+    }
 }

@@ -6,7 +6,7 @@ use http::header::{HeaderName, HeaderValue};
 use keepline::client::{Proxy, Target, TransportBuilder};
 use keepline::tls::ClientTls;
 use keepline::{CloseReason, ErrorKind, Phase, ProxyRefusal, Transport};
-use keepline_testkit::peer::{Peer, Script};
+use keepline_testkit::peer::{Ending, Peer, Script};
 use keepline_testkit::sockets::ReservedPort;
 use keepline_testkit::{Process, ScratchDir, certs, peers, within};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -113,6 +113,8 @@ fn refusals_by_http() -> Vec<Refusal> {
             "407 Proxy Authentication Required",
         ),
         ("http", head("302 Found"), status(302), "302 Found"),
+        // Without a reason phrase, nor the blank before it.
+        ("http", head("400"), status(400), "400"),
         ("http", head("502 Bad Gateway"), status(502), "502"),
         (
             "http",
@@ -201,6 +203,11 @@ async fn a_proxy_that_stalls_or_is_not_there_is_told_with_the_phase() {
         let asked = transport.send(get("https://127.0.0.1/"));
         let error = within("an error", asked).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Timeout(Phase::Proxy), "{error}");
+    }
+    // Go: TransportProxyHTTPSConnectLeak. The proxy sees each of them end.
+    for connection in 0..3 {
+        let ending = within("the end", peer.connection_closed(connection)).await;
+        assert_eq!(ending, Ending::ClientClosed);
     }
     let reserved = ReservedPort::new().unwrap();
     let gone = format!("http://{}", reserved.addr());

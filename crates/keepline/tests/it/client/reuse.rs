@@ -53,6 +53,28 @@ async fn a_request_that_says_close_is_the_last() {
     }
 }
 
+/// Go: TransportRespectRequestWantsClose. A transport without reuse closes, and does not say so.
+#[tokio::test]
+async fn close_is_said_once_by_the_request_that_asks_for_it_and_by_no_setting() {
+    for max_idle in [0, 8] {
+        for asks in [false, true] {
+            let peer = Peer::start(always(ok("x")));
+            let transport = Transport::builder().max_idle(max_idle).build().unwrap();
+            let mut asked = get(&peer.url("/"));
+            if asks {
+                let value = http::HeaderValue::from_static("close");
+                asked.headers_mut().insert("connection", value);
+            }
+            exchange(&transport, asked).await.unwrap();
+            let head = peer.heads(0).remove(0).to_ascii_lowercase();
+            let said = head.matches("connection: close\r\n").count();
+            assert_eq!(said, usize::from(asks), "{max_idle} idle: {head}");
+            assert_eq!(head.matches("connection").count(), said, "{head}");
+            assert_eq!(closed(&transport).len(), usize::from(asks || max_idle == 0));
+        }
+    }
+}
+
 #[tokio::test]
 async fn each_origin_has_its_own_connections() {
     let peers = [Peer::start(always(ok("a"))), Peer::start(always(ok("b")))];

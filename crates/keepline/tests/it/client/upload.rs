@@ -213,6 +213,26 @@ async fn a_body_that_fails_fails_the_request_and_costs_the_connection() {
 }
 
 /// What cannot be sent is refused before a byte of it leaves, and costs nothing.
+/// Go: ValidateClientRequestTrailers. They are known last, so the request is cut before them: the
+/// server gets neither the field nor an end.
+#[tokio::test]
+async fn trailers_that_frame_or_route_are_not_sent_and_fail_the_request() {
+    for name in ["content-length", "transfer-encoding", "host", "trailer"] {
+        let mut trailers = HeaderMap::new();
+        trailers.insert(name, HeaderValue::from_static("1"));
+        let peer = Peer::start(Script::new().expect_head().hold());
+        let transport = Transport::default();
+        let asked = request("POST", &peer.url("/"), stream(&["hi"], Some(trailers)));
+        let error = transport.send(asked).await.unwrap_err();
+        let expected = ErrorKind::Misuse(LocalError::TrailersNotAllowed);
+        assert_eq!((error.kind(), error.fault()), (expected, Fault::Local));
+        assert_eq!(peer.connection_closed(0).await, Ending::ClientClosed);
+        let received = String::from_utf8(peer.received(0)).unwrap();
+        let content = received.split_once("\r\n\r\n").map_or("", |parts| parts.1);
+        assert!("2\r\nhi\r\n".starts_with(content), "{name}: {content:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_request_that_may_not_be_sent_keeps_its_connection() {
     let peer = Peer::start(always(ok("x")));
