@@ -31,7 +31,8 @@ fn every_test_that_the_page_names_exists() {
     let keepline = Path::new(env!("CARGO_MANIFEST_DIR"));
     let page = keepline.join("../../docs/parity-go.md");
     let page = fs::read_to_string(page).expect("the page is there");
-    let all: String = [keepline.join("src"), keepline.join("tests")]
+    let proto = keepline.join("../keepline-proto/src");
+    let all: String = [keepline.join("src"), keepline.join("tests"), proto]
         .iter()
         .flat_map(|directory| sources(directory))
         .map(|path| fs::read_to_string(path).expect("a source can be read"))
