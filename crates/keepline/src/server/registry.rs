@@ -201,7 +201,8 @@ impl Shard {
         self.requests.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Wakes every connection and the accept loop, to look at the phase.
+    /// Wakes the accept loop and every connection, to look at the phase: in this order, so that the
+    /// listener of this shard is closed before a client sees that its connection is.
     pub(super) fn wake_all(&self) {
         let wakers: Vec<_> = {
             let ledger = self.ledger();
@@ -209,7 +210,7 @@ impl Shard {
                 Slot::Open(waker) => waker.clone(),
                 Slot::Vacant(_) => None,
             });
-            open.chain(ledger.acceptor.clone()).collect()
+            ledger.acceptor.clone().into_iter().chain(open).collect()
         };
         wakers.into_iter().for_each(Waker::wake);
     }
