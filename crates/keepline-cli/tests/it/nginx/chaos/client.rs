@@ -78,17 +78,22 @@ fn thrown(tally: &Tally, dice: &mut Dice) -> Asked {
 }
 
 impl Asked {
-    fn path(self, dice: &mut Dice) -> String {
-        let mode = ["buffered", "unbuffered"][dice.below(2)];
+    /// Whether the gateway passes its content on as it comes.
+    const fn is_streamed(self) -> bool {
+        self.token.0 % 2 == 1
+    }
+
+    fn path(self) -> String {
+        let mode = if self.is_streamed() {
+            "unbuffered"
+        } else {
+            "buffered"
+        };
         format!("/{mode}/{}/{}", self.fault.name(), self.token.text())
     }
 
     fn bytes(self, dice: &mut Dice) -> Vec<u8> {
-        let start = format!(
-            "{} {} HTTP/1.1\r\nHost: x\r\n",
-            self.method,
-            self.path(dice)
-        );
+        let start = format!("{} {} HTTP/1.1\r\nHost: x\r\n", self.method, self.path());
         let upload = match self.method {
             "POST" | "PUT" => self.token.upload(),
             _ => return (start + "\r\n").into_bytes(),
@@ -202,8 +207,12 @@ fn compare_content(tally: &Tally, asked: Asked, status: u16, content: &Content) 
 /// The gateway may refuse what is wrong, but not what is right and may be sent again. A POST on a
 /// connection that ended just then may have been carried out or not: 502 is the truth.
 fn compare_refusal(tally: &Tally, asked: Asked, status: u16, head: &Head) {
-    // Content that was passed on as it came can't be sent again: so a PUT may fail as well.
-    let is_safe_to_repeat = matches!(asked.method, "GET" | "HEAD");
+    // Content that was passed on as it came can't be sent again.
+    let is_safe_to_repeat = match asked.method {
+        "POST" => false,
+        "PUT" => !asked.is_streamed(),
+        _ => true,
+    };
     if status < 400 {
         tally.wrong(format!("{asked:?} was answered by nobody: {head:?}"));
     } else if asked.fault.is_harmless() && is_safe_to_repeat {
@@ -267,7 +276,7 @@ async fn smuggle(inbox: &mut Inbox, tally: &Tally, dice: &mut Dice) -> io::Resul
         method: "POST",
         ..thrown(tally, dice)
     };
-    let path = asked.path(dice);
+    let path = asked.path();
     if dice.one_in(3) {
         inbox.stream.write_all(&smuggled::as_content(&path)).await?;
         return match timeout(PATIENCE, compare(inbox, tally, asked)).await {
