@@ -6,6 +6,7 @@
 //! - `failures`: bad input of every kind, and what is said about it;
 //! - `output`: what goes where, and the exit status;
 //! - `serve`: the built-in answers, on the wire;
+//! - `files`: parts of files and conditions;
 //! - `floods`: many connections at once;
 //! - `demo`: what it counts;
 //! - `faults`: a server that misbehaves;
@@ -23,6 +24,7 @@ mod clients;
 mod demo;
 mod failures;
 mod faults;
+mod files;
 mod floods;
 mod nginx;
 mod output;
