@@ -15,7 +15,7 @@ fn told(builder: ServerBuilder) -> (Server, Lines) {
     let (sender, receiver) = mpsc::unbounded_channel();
     let hook = move |record: &AccessRecord<'_>| {
         let text = |value: Option<&[u8]>| {
-            value.map_or("-".to_owned(), |text| text.escape_ascii().to_string())
+            value.map_or_else(|| "-".to_owned(), |text| text.escape_ascii().to_string())
         };
         let line = format!(
             "{}.{} {} {} {} {}{}{}",
