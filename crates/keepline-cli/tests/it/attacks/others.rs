@@ -78,7 +78,7 @@ async fn ask(port: u16, pid: u32, client: usize, stop: Arc<AtomicBool>) -> Seen 
             Ok(wire) => {
                 seen.answers += 1;
                 seen.micros.push(started.elapsed().as_micros());
-                kept = Some(wire).filter(|_| client % 2 == 0);
+                kept = Some(wire).filter(|_| client.is_multiple_of(2));
             }
             // It had been idle for longer than may be, or made room.
             Err(Trouble::Lost) => {}
