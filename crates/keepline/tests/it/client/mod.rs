@@ -18,6 +18,7 @@ mod logs;
 mod metrics;
 mod pipelining;
 mod proxies;
+mod proxies_tls;
 mod race;
 mod raw_exchange;
 mod retry;
