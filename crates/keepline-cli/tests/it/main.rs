@@ -3,6 +3,8 @@
 //! - `bench`: loads, counted by the kernel and the server too;
 //! - `reuse`: the two classic programs against our own server;
 //! - `peers`: the same against other people's servers, and other people's clients against ours;
+//! - `dialling`: name servers, names that move, local addresses;
+//! - `proxies`: `get -x`, through proxies of every kind;
 //! - `failures`: bad input of every kind, and what is said about it;
 //! - `output`: what goes where, and the exit status;
 //! - `serve`: the built-in answers, on the wire;
@@ -21,6 +23,7 @@ mod binary;
 mod chain;
 mod clients;
 mod demo;
+mod dialling;
 mod failures;
 mod faults;
 mod floods;
@@ -28,6 +31,7 @@ mod nginx;
 mod output;
 mod peers;
 mod probe;
+mod proxies;
 mod proxy;
 
 mod redirects;
