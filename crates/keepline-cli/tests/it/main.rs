@@ -7,7 +7,9 @@
 //! - `proxies`: `get -x`, through proxies of every kind;
 //! - `failures`: bad input of every kind, and what is said about it;
 //! - `output`: what goes where, and the exit status;
+//! - `soak`: `serve` under everything at once, for as long as one likes;
 //! - `serve`: the built-in answers, on the wire;
+//! - `files`: parts of files and conditions;
 //! - `floods`: many connections at once;
 //! - `demo`: what it counts;
 //! - `faults`: a server that misbehaves;
@@ -24,9 +26,12 @@ mod chain;
 mod clients;
 mod demo;
 mod dialling;
+mod dice;
 mod failures;
 mod faults;
+mod files;
 mod floods;
+mod long;
 mod nginx;
 mod output;
 mod peers;
@@ -38,6 +43,7 @@ mod redirects;
 mod relay;
 mod reuse;
 mod serve;
+mod soak;
 mod watch;
 
 // A binary has no API for tests; this file stands alone.
