@@ -154,21 +154,15 @@ async fn microsocks_with_and_without_credentials() {
     }
 }
 
-/// What a proxy does wrong is the proxy's fault, and is told with its name.
-#[tokio::test]
-async fn a_proxy_that_opens_no_tunnel_is_blamed() {
+/// How it is spoken to, what it does, what is said of it, and what its fault is.
+type Refusal = (&'static str, Script, &'static str, &'static str);
+
+fn refusals_by_http() -> Vec<Refusal> {
     let head = |line: &str| {
         let head = format!("HTTP/1.1 {line}\r\ncontent-length: 0\r\n\r\n");
         answers(&head).hold()
     };
-    let no_methods = Script::new().read_exactly(3).send(b"\x05\xff").hold();
-    let no_socks = Script::new().read_exactly(3).send(OK).hold();
-    let not_allowed = Script::new().read_exactly(3).send(b"\x05\x00");
-    let not_allowed = not_allowed
-        .read_exactly(13)
-        .send(b"\x05\x02\x00\x01\0\0\0\0\0\0")
-        .close();
-    for (scheme, script, said, fault) in [
+    vec![
         (
             "http",
             head("407 Proxy Authentication Required"),
@@ -211,6 +205,18 @@ async fn a_proxy_that_opens_no_tunnel_is_blamed() {
             "timed out in the TLS",
             "TLS was not agreed on",
         ),
+    ]
+}
+
+fn refusals_by_socks() -> Vec<Refusal> {
+    let no_methods = Script::new().read_exactly(3).send(b"\x05\xff").hold();
+    let no_socks = Script::new().read_exactly(3).send(OK).hold();
+    let not_allowed = Script::new().read_exactly(3).send(b"\x05\x00");
+    let not_allowed = not_allowed
+        .read_exactly(13)
+        .send(b"\x05\x02\x00\x01\0\0\0\0\0\0")
+        .close();
+    vec![
         (
             "socks5h",
             no_methods,
@@ -225,7 +231,14 @@ async fn a_proxy_that_opens_no_tunnel_is_blamed() {
             "timed out waiting",
             "opened no tunnel in time",
         ),
-    ] {
+    ]
+}
+
+/// What a proxy does wrong is the proxy's fault, and is told with its name.
+#[tokio::test]
+async fn a_proxy_that_opens_no_tunnel_is_blamed() {
+    let refusals = refusals_by_http().into_iter().chain(refusals_by_socks());
+    for (scheme, script, said, fault) in refusals {
         let peer = Peer::start(script);
         let proxy = format!("{scheme}://{}", peer.addr());
         let named = format!("proxy {proxy}");
@@ -240,7 +253,7 @@ async fn a_proxy_that_opens_no_tunnel_is_blamed() {
         } else {
             "https://a.test/"
         };
-        let args = [&times[..], &["-x", &proxy, url]].concat();
+        let args = [times, &["-x", &proxy, url]].concat();
         let ran = fails(&args, &[&named, said, fault, "fault: the proxy's"]).await;
         assert_eq!(peer.accepted(), 1, "{ran:?}");
     }

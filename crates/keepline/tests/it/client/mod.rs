@@ -8,7 +8,7 @@ mod early_answer;
 mod errors;
 mod events;
 mod fin_race;
-mod follow_dns;
+pub(crate) mod follow_dns;
 mod idle;
 mod interim;
 mod liars;
