@@ -40,12 +40,8 @@ pub(crate) struct Args {
     /// … on each connection of HTTP/2: with https, or with --http2
     #[arg(long, value_name = "DEPTH", default_value = "1", conflicts_with_all = ["http1", "pipeline"], value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) streams: u16,
-    /// Speak HTTP/1.1 and nothing else
-    #[arg(long, conflicts_with = "http2")]
-    pub(crate) http1: bool,
-    /// Speak HTTP/2 and nothing else; for http:// without asking [default: what https agrees on]
-    #[arg(long)]
-    pub(crate) http2: bool,
+    #[command(flatten)]
+    pub(crate) version: VersionArgs,
     /// Threads, among which the connections are divided
     #[arg(short = 't', long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: u16,
@@ -75,6 +71,16 @@ pub(crate) struct Args {
     /// A line of JSON with the percentiles, and one with the summary
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct VersionArgs {
+    /// Speak HTTP/1.1 and nothing else
+    #[arg(long, conflicts_with = "http2")]
+    pub(crate) http1: bool,
+    /// Speak HTTP/2 and nothing else; for http:// without asking [default: what https agrees on]
+    #[arg(long)]
+    pub(crate) http2: bool,
 }
 
 const EXAMPLES: &str = "\

@@ -96,7 +96,7 @@ fn asked(args: &Args) -> Result<Asked, Failure> {
     Ok(Asked {
         uri: url(&args.url)?,
         method: args.method.clone().unwrap_or(default),
-        version: if args.http2 {
+        version: if args.version.http2 {
             Version::HTTP_2
         } else {
             Version::HTTP_11
@@ -111,7 +111,7 @@ fn asked(args: &Args) -> Result<Asked, Failure> {
 fn may_be_http2(args: &Args, uri: &Uri) -> bool {
     let is_secure = uri.scheme().is_some_and(|scheme| *scheme == Scheme::HTTPS);
     // Requests that are pipelined are not offered anything else.
-    args.http2 || (is_secure && !args.http1 && args.pipeline == 1)
+    args.version.http2 || (is_secure && !args.version.http1 && args.pipeline == 1)
 }
 
 /// Transports with so many connections in all. Where HTTP/2 may be spoken each has one: a Transport
@@ -126,7 +126,7 @@ fn transports(args: &Args, uri: &Uri, connections: usize) -> Result<Vec<Transpor
 }
 
 fn transport(args: &Args, connections: usize) -> Result<Transport, Failure> {
-    let versions = match (args.http1, args.http2) {
+    let versions = match (args.version.http1, args.version.http2) {
         (true, _) => Versions::Http1,
         (_, true) => Versions::Http2,
         _ => Versions::Auto,
