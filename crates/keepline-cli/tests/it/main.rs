@@ -5,7 +5,9 @@
 //! - `peers`: the same against other people's servers, and other people's clients against ours;
 //! - `failures`: bad input of every kind, and what is said about it;
 //! - `output`: what goes where, and the exit status;
+//! - `soak`: `serve` under everything at once, for as long as one likes;
 //! - `serve`: the built-in answers, on the wire;
+//! - `files`: parts of files and conditions;
 //! - `floods`: many connections at once;
 //! - `demo`: what it counts;
 //! - `faults`: a server that misbehaves;
@@ -21,9 +23,12 @@ mod binary;
 mod chain;
 mod clients;
 mod demo;
+mod dice;
 mod failures;
 mod faults;
+mod files;
 mod floods;
+mod long;
 mod nginx;
 mod output;
 mod peers;
@@ -34,6 +39,7 @@ mod redirects;
 mod relay;
 mod reuse;
 mod serve;
+mod soak;
 mod watch;
 
 // A binary has no API for tests; this file stands alone.
