@@ -16,6 +16,7 @@ use std::time::Duration;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, timeout_at};
 
+pub(super) use self::order::ATTEMPT_DELAY;
 use self::race::Lost;
 pub(crate) use self::socket::SocketSettings;
 use super::Shared;
