@@ -320,73 +320,66 @@ mod tests {
     /// Nothing that the proxy does is blamed on the server behind it.
     #[test]
     fn a_proxy_is_blamed_for_what_it_does() {
-        let proxy = Peer::Proxy(Uri::from_static("http://proxy:3128"));
         let refused = Some(io::ErrorKind::ConnectionRefused);
         let status = |code| ErrorKind::Proxy(ProxyRefusal::Status(code));
-        for (kind, io, text, fault, help) in [
+        let timeout = ErrorKind::Timeout;
+        let (wants, forbids) = (
+            http::StatusCode::PROXY_AUTHENTICATION_REQUIRED,
+            http::StatusCode::FORBIDDEN,
+        );
+        let no_http = ErrorKind::Protocol(RemoteError::InvalidStatusLine);
+        for (kind, fault, help) in [
+            (ErrorKind::Resolve, "for 'proxy'", "-x ''"),
             (
-                ErrorKind::Connect,
-                refused,
-                "",
-                "the proxy's: nothing listens at proxy:3128",
-                "is the proxy running",
-            ),
-            (ErrorKind::Resolve, None, "", "for 'proxy'", "-x ''"),
-            (
-                ErrorKind::Tls,
-                None,
-                "UnknownIssuer",
-                "the proxy's certificate",
-                "--cacert",
-            ),
-            (ErrorKind::Tls, None, "Expired", "has expired", "-k"),
-            (
-                ErrorKind::Tls,
-                None,
-                "InvalidContentType",
-                "the proxy does not speak TLS",
-                "try -x http://proxy:3128",
-            ),
-            (
-                ErrorKind::Timeout(Phase::Proxy),
-                None,
-                "",
-                "it opened no tunnel in time",
+                timeout(Phase::Proxy),
+                "opened no tunnel in time",
                 "--tunnel-timeout",
             ),
             (
-                ErrorKind::Timeout(Phase::Connect),
-                None,
-                "",
+                timeout(Phase::Connect),
                 "the proxy's: nothing answers",
                 "--connect-timeout",
             ),
             (
-                status(http::StatusCode::PROXY_AUTHENTICATION_REQUIRED),
-                None,
-                "",
-                "wants credentials",
-                "USER:PASSWORD",
+                timeout(Phase::Handshake),
+                "the proxy's, or",
+                "--tls-timeout",
             ),
+            (status(wants), "wants credentials", "USER:PASSWORD"),
+            (status(forbids), "does not let us through", "-x ''"),
+            (no_http, "the proxy's: what it sent", "write -x https://"),
+        ] {
+            proxy_is_told(kind, None, "", (fault, help));
+        }
+        let nobody = (
+            "the proxy's: nothing listens at proxy:3128",
+            "is the proxy running",
+        );
+        proxy_is_told(ErrorKind::Connect, refused, "", nobody);
+        for (text, fault, help) in [
+            ("UnknownIssuer", "the proxy's certificate", "--cacert"),
+            ("Expired", "has expired", "-k"),
+            ("not valid for name", "for another name than 'proxy'", "-k"),
             (
-                status(http::StatusCode::FORBIDDEN),
-                None,
-                "",
-                "does not let us through",
-                "-x ''",
-            ),
-            (
-                ErrorKind::Protocol(RemoteError::InvalidStatusLine),
-                None,
-                "",
-                "the proxy's: what it sent",
-                "write -x https://",
+                "InvalidContentType",
+                "the proxy does not speak TLS",
+                "try -x http://proxy:3128",
             ),
         ] {
-            let told = explained_at(&proxy, kind, io, text);
-            assert!(told.0.contains(fault) && told.1.contains(help), "{told:?}");
-            assert!(!told.0.contains("server"), "{told:?}");
+            proxy_is_told(ErrorKind::Tls, None, text, (fault, help));
         }
+    }
+
+    fn proxy_is_told(
+        kind: ErrorKind,
+        io: Option<io::ErrorKind>,
+        text: &str,
+        (fault, help): (&str, &str),
+    ) {
+        let proxy = Peer::Proxy(Uri::from_static("http://proxy:3128"));
+        let told = explained_at(&proxy, kind, io, text);
+        assert!(told.0.contains(fault) && told.1.contains(help), "{told:?}");
+        assert!(!told.0.contains("server"), "{told:?}");
     }
 
     #[test]

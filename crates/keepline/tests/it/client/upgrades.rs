@@ -137,8 +137,9 @@ async fn a_refused_tunnel_is_an_answer_and_the_last_of_its_connection() {
 /// It has a minute unless told otherwise, and the response timeout is not for it.
 #[tokio::test(start_paused = true)]
 async fn a_tunnel_that_is_not_answered_is_given_up() {
+    type Set = fn(TransportBuilder) -> TransportBuilder;
     let seconds = Duration::from_secs;
-    let cases: [(fn(TransportBuilder) -> TransportBuilder, _); 3] = [
+    let cases: [(Set, _); 3] = [
         (|builder| builder, 60),
         (
             |builder| builder.response_timeout(Duration::from_secs(1)),
