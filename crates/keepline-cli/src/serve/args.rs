@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::access::AccessLog;
 use crate::values::{self, Switch};
 
 /// Serve over connections that stay: a file tree, or built-in answers of any kind and size.
@@ -20,6 +21,9 @@ pub(crate) struct Args {
     /// Threads, each with its own listening socket
     #[arg(long, value_name = "N", default_value = "1")]
     pub(crate) workers: NonZeroUsize,
+    /// Write a line for each request to standard output [default: none]
+    #[arg(long, value_name = "FORM")]
+    pub(crate) access_log: Option<AccessLog>,
     #[command(flatten)]
     pub(crate) connections: ConnectionArgs,
     #[command(flatten)]
@@ -98,5 +102,6 @@ Examples:
 
   $ keepline serve --idle-timeout 5s --max-requests 100     a server that closes early and often
   $ keepline serve --root . --tls-self-signed               the files here, over https
+  $ keepline serve --access-log json                        each request, and why its connection closed
 
 The first SIGTERM or SIGINT lets requests in progress finish, the second ends at once.";

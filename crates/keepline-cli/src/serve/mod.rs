@@ -1,8 +1,10 @@
 //! `keepline serve`: a server to try clients on.
 
+mod access;
 mod args;
 mod files;
 mod generated;
+mod ranges;
 mod routes;
 mod stop;
 mod tls;
@@ -91,6 +93,9 @@ fn server(args: &Args) -> Result<Server, Failure> {
         // A tenth earlier at most: connections that came together do not go together.
         .max_age(max_age, max_age.unwrap_or_default() / 10)
         .keep_alive_header((keep_alive_header == Switch::On).then_some(HINT_MARGIN));
+    if let Some(log) = args.access_log {
+        builder = builder.on_exchange(log.hook());
+    }
     if let Some(tls) = args.tls.server_tls()? {
         builder = builder.tls(tls);
     }

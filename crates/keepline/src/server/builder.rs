@@ -9,6 +9,7 @@ use std::time::Duration;
 use keepline_proto::{Config, RequestHead};
 
 use super::Server;
+use super::access::{AccessFormat, AccessRecord};
 #[cfg(feature = "http2")]
 use super::http2::Http2;
 use super::settings::{InvalidSetting, Settings};
@@ -253,6 +254,22 @@ impl ServerBuilder {
     /// block.
     pub fn on_state(mut self, hook: impl Fn(StateChange) + Send + Sync + 'static) -> Self {
         self.0.state_hook = Some(Arc::new(hook));
+        self
+    }
+
+    /// Is told of each exchange when it is over, on the connection's own task (HTTP/2: the
+    /// request's): it must not block. What was refused before the service is told too; an exchange
+    /// that [`Handle::abort`](super::Handle::abort) drops is not. Default none, and then an
+    /// exchange pays nothing for it.
+    pub fn on_exchange(mut self, hook: impl Fn(&AccessRecord<'_>) + Send + Sync + 'static) -> Self {
+        self.0.exchange_hook = Some(Arc::new(hook));
+        self
+    }
+
+    /// Tells each exchange to `tracing`, as an event of the level INFO and the target
+    /// `keepline::access` whose message is a line of an access log. Default none.
+    pub const fn access_log(mut self, format: Option<AccessFormat>) -> Self {
+        self.0.access_log = format;
         self
     }
 

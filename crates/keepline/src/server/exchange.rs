@@ -74,8 +74,8 @@ impl<'c> Exchange<'c> {
         Self { wire, head, info }
     }
 
-    pub(super) fn into_fields(self) -> Fields {
-        self.head.into_fields()
+    pub(super) fn into_parts(self) -> (RequestHead, RequestInfo) {
+        (self.head, self.info)
     }
 
     /// The head of the request.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use keepline_proto::{Config, RequestHead};
 
+use super::access::{AccessFormat, ExchangeHook};
 #[cfg(feature = "http2")]
 use super::http2::Http2;
 use super::state::StateHook;
@@ -60,6 +61,8 @@ pub(crate) struct Settings {
     pub(crate) request_info: bool,
     pub(crate) protocol: Arc<Config>,
     pub(crate) state_hook: Option<StateHook>,
+    pub(crate) exchange_hook: Option<ExchangeHook>,
+    pub(crate) access_log: Option<AccessFormat>,
     #[cfg(feature = "http2")]
     pub(crate) http2: Option<Http2>,
     #[cfg(feature = "tls")]
@@ -89,6 +92,8 @@ impl Default for Settings {
             request_info: true,
             protocol: Arc::default(),
             state_hook: None,
+            exchange_hook: None,
+            access_log: None,
             #[cfg(feature = "http2")]
             http2: None,
             #[cfg(feature = "tls")]

@@ -323,7 +323,7 @@ fn upload(mut stream: SendStream<Bytes>, body: Body, counted: &Arc<Counted>) -> 
         counted: Arc::clone(counted),
     };
     Box::pin(async move {
-        match send_body(&mut stream, body, declared, None).await {
+        match send_body(&mut stream, body, declared, None, &mut 0).await {
             // After the whole answer a server may say that it wants no more (RFC 9113 §8.1).
             Ok(SendEnd::Complete | SendEnd::Reset(Reason::NO_ERROR)) => Ok(()),
             Ok(SendEnd::Reset(_)) => Err(Error::new(ErrorKind::Http2)),

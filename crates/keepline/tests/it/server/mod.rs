@@ -1,8 +1,10 @@
 //! The server, from outside: scripted clients, in memory with a paused clock where time matters,
 //! over real sockets where the kernel does.
 
+mod access;
 mod bodies;
 mod deadlines;
+mod ecosystem;
 mod ends;
 mod expect;
 mod http2;
