@@ -196,7 +196,7 @@ async fn one_schedule(seed: u64) {
         })
         .pipeline(1 + 1 + seed as usize % 7)
         .max_connections_per_key(1 + seed as usize % 5)
-        .retry(seed % 4 != 0)
+        .retry(!seed.is_multiple_of(4))
         .build()
         .unwrap();
     let mut random = Random(seed);
