@@ -289,6 +289,15 @@ impl ServerBuilder {
         self
     }
 
+    /// Hands requests without TLS to the handler where [`tls`](Self::tls) is spoken, for one that
+    /// answers them in its own way: [`RequestInfo::is_tls`](super::RequestInfo::is_tls) tells them
+    /// apart. Default `false`: they are told in a line of text, and closed.
+    #[cfg(feature = "tls")]
+    pub const fn admit_plain_http(mut self, admits: bool) -> Self {
+        self.0.admits_plain_http = admits;
+        self
+    }
+
     /// The server.
     ///
     /// # Errors

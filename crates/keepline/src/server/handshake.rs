@@ -33,6 +33,7 @@ pub(super) async fn shake_hands(
     };
     match outcome {
         Ok(Handshake::Done(stream)) => Ok(stream),
+        Ok(Handshake::PlainHttp(stream)) if settings.admits_plain_http => Ok(stream),
         Ok(Handshake::PlainHttp(mut stream)) => {
             // Shorter than any socket buffer: what one write does not take, nobody would read.
             let slice = [IoSlice::new(PLAIN_HTTP)];

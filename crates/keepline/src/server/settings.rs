@@ -67,6 +67,8 @@ pub(crate) struct Settings {
     pub(crate) http2: Option<Http2>,
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<ServerTls>,
+    #[cfg(feature = "tls")]
+    pub(crate) admits_plain_http: bool,
 }
 
 impl Default for Settings {
@@ -98,6 +100,8 @@ impl Default for Settings {
             http2: None,
             #[cfg(feature = "tls")]
             tls: None,
+            #[cfg(feature = "tls")]
+            admits_plain_http: false,
         }
     }
 }
