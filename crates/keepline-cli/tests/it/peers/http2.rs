@@ -99,6 +99,47 @@ async fn nghttpd_with_and_without_tls_and_with_few_streams() {
     assert_eq!(versions(&get(tls.port(), &agreed, 1..=1).await), ["HTTP/2"]);
 }
 
+/// As many connections as were asked for, with as many streams on each as were asked for, whether
+/// HTTP/2 is known beforehand or agreed on.
+#[tokio::test]
+async fn a_load_of_streams_has_the_connections_that_were_asked_for() {
+    let Some(nghttpd) = peers::require("nghttpd") else {
+        return;
+    };
+    let site = Site::new("nghttpd-bench");
+    let [plain, tls] = [(); 2].map(|()| ReservedPort::new().expect("a port is free"));
+    let start = async |port: &ReservedPort, args: &[&str]| {
+        let mut command = Command::new(&nghttpd);
+        command.args(["-a", "127.0.0.1", "-m", "10", "-d", &site.path("")]);
+        command.args(args);
+        Process::serve(command, port.port()).await
+    };
+    let (one, other) = (plain.port().to_string(), tls.port().to_string());
+    let _plain = start(&plain, &["--no-tls", &one]).await;
+    let keys = [site.path("key.pem"), site.path("cert.pem")];
+    let _tls = start(&tls, &[&other, &keys[0], &keys[1]]).await;
+
+    let prior = format!("http://{}/lines", plain.addr());
+    let agreed = format!("https://{}/lines", tls.addr());
+    for (port, how, handshakes) in [
+        (plain.port(), &["--http2", &prior][..], 0),
+        (tls.port(), &["--cacert", &site.authority, &agreed], 3),
+    ] {
+        let counted = Counted::start(port);
+        let load = ["bench", "--json", "-n", "300", "-c", "3", "--streams", "8"];
+        let args: Vec<&str> = load.iter().chain(how).copied().collect();
+        let ran = run(&args).await;
+        assert_eq!((ran.code(), ran.stderr.as_str()), (0, ""), "{ran:?}");
+        let details = &ran.json()[0];
+        assert_eq!(details["answers"], json!({"HTTP/2.0 200": 300}));
+        assert_eq!(details["content_bytes"], 300 * 4000 * 32);
+        assert_eq!(details["phases"]["tls"]["times"], handshakes, "{details}");
+        assert_eq!(details["phases"]["body"]["times"], 300);
+        assert_eq!(ran.summary()["connections_opened"], 3);
+        counted.assert(3).await;
+    }
+}
+
 #[tokio::test]
 async fn nginx_which_says_goaway_after_so_many_requests() {
     let Some(nginx) = peers::require("nginx131") else {
