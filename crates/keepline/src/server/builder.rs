@@ -12,6 +12,8 @@ use super::Server;
 use super::access::{AccessFormat, AccessRecord};
 #[cfg(feature = "http2")]
 use super::http2::Http2;
+#[cfg(feature = "tls")]
+use super::settings::PlainHttp;
 use super::settings::{InvalidSetting, Settings};
 use super::state::StateChange;
 use super::terms::Drain;
@@ -294,7 +296,11 @@ impl ServerBuilder {
     /// apart. Default `false`: they are told in a line of text, and closed.
     #[cfg(feature = "tls")]
     pub const fn admit_plain_http(mut self, admits: bool) -> Self {
-        self.0.admits_plain_http = admits;
+        self.0.plain_http = if admits {
+            PlainHttp::Admitted
+        } else {
+            PlainHttp::Told
+        };
         self
     }
 
