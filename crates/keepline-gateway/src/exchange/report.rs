@@ -56,6 +56,13 @@ impl Serving<'_, '_, '_> {
 }
 
 impl Serving<'_, '_, '_> {
+    /// The content of the request is held in a file that cannot be read.
+    pub(super) fn complain_of_held(&self, error: &io::Error) {
+        let doing = Some("sending request to upstream");
+        let message = format_args!("the request's content cannot be read from its file: {error}");
+        self.complain(Level::Crit, doing, message);
+    }
+
     /// Says why content stopped on its way to the client.
     pub(super) fn complain_of_content(&self, error: &keepline::Error) {
         let doing = Some("reading upstream");
@@ -64,7 +71,7 @@ impl Serving<'_, '_, '_> {
             self.complain(Level::Info, Some("sending to client"), message);
         } else {
             match error.kind() {
-                ErrorKind::Timeout(_) => {
+                _ if is_timeout(error) => {
                     let message = format_args!("upstream timed out (110: Connection timed out)");
                     self.complain(Level::Error, doing, message);
                 }
@@ -139,6 +146,14 @@ impl Serving<'_, '_, '_> {
             _ => {}
         }
     }
+}
+
+/// Time was up, by a limit of the connection or of the gateway.
+fn is_timeout(error: &keepline::Error) -> bool {
+    let cause = std::error::Error::source(error);
+    let cause = cause.and_then(|cause| cause.downcast_ref::<io::Error>());
+    matches!(error.kind(), ErrorKind::Timeout(_))
+        || cause.is_some_and(|cause| cause.kind() == io::ErrorKind::TimedOut)
 }
 
 /// The error of the system below one of ours.
