@@ -11,7 +11,11 @@ use super::build;
 use crate::binary::{Counted, Ran, run};
 
 /// Asks, and checks what holds of every run: all is well, and the kernel counts as the pool does.
-async fn get(port: u16, args: &[&str], connections: std::ops::RangeInclusive<u64>) -> Ran {
+pub(super) async fn get(
+    port: u16,
+    args: &[&str],
+    connections: std::ops::RangeInclusive<u64>,
+) -> Ran {
     let counted = Counted::start(port);
     let ran = run(&[&["get", "--json"], args].concat()).await;
     assert_eq!(ran.code(), 0, "{ran:?}");
@@ -23,7 +27,7 @@ async fn get(port: u16, args: &[&str], connections: std::ops::RangeInclusive<u64
 }
 
 /// The versions of the answers, those of neighbours that are alike once.
-fn versions(ran: &Ran) -> Vec<Value> {
+pub(super) fn versions(ran: &Ran) -> Vec<Value> {
     let mut versions: Vec<Value> = ran
         .json()
         .iter()
@@ -34,14 +38,14 @@ fn versions(ran: &Ran) -> Vec<Value> {
     versions
 }
 
-struct Site {
-    scratch: ScratchDir,
-    authority: String,
+pub(super) struct Site {
+    pub(super) scratch: ScratchDir,
+    pub(super) authority: String,
 }
 
 impl Site {
     /// A directory with a certificate, its key, and `lines`.
-    fn new(name: &str) -> Self {
+    pub(super) fn new(name: &str) -> Self {
         let scratch = ScratchDir::new(name);
         let _ = certs::server().write_to(&scratch);
         let authority = scratch.write("authority.pem", &certs::authority().pem);
@@ -50,7 +54,7 @@ impl Site {
         Self { scratch, authority }
     }
 
-    fn path(&self, name: &str) -> String {
+    pub(super) fn path(&self, name: &str) -> String {
         let path = self.scratch.path().join(name);
         path.to_str().expect("it is ASCII").to_owned()
     }

@@ -48,7 +48,7 @@ pub(super) async fn connect(shared: &Arc<Shared>, key: &Key) -> Result<Opened, E
     let name = || -> Arc<str> { key.to_string().into() };
     let opened = open_socket(shared, key).await;
     let mut opened = opened.map_err(|error| match &route.via {
-        Via::Forward(proxy) | Via::Tunnel(proxy) => proxy.blame(&error),
+        Via::Forward(proxy) | Via::Tunnel(proxy) => error.at_proxy(proxy),
         Via::Host | Via::Address(_) | Via::Unix(_) => error,
     })?;
     let peer = opened.stream.peer_addr();
@@ -59,7 +59,7 @@ pub(super) async fn connect(shared: &Arc<Shared>, key: &Key) -> Result<Opened, E
     if let Via::Tunnel(proxy) = &route.via {
         let started = Instant::now();
         let tunnel = open_tunnel(shared, &route.origin, proxy, opened.stream).await;
-        opened.stream = tunnel.map_err(|error| proxy.blame(&error))?;
+        opened.stream = tunnel.map_err(|error| error.at_proxy(proxy))?;
         opened.timings.proxy = Some(started.elapsed());
     }
     if !route.origin.is_secure {
@@ -68,7 +68,7 @@ pub(super) async fn connect(shared: &Arc<Shared>, key: &Key) -> Result<Opened, E
     let started = Instant::now();
     let secured = start_tls(shared, &route.origin, tls_of(shared, route), opened.stream).await;
     opened.stream = secured.map_err(|error| match &route.via {
-        Via::Forward(proxy) => proxy.blame(&error),
+        Via::Forward(proxy) => error.at_proxy(proxy),
         Via::Host | Via::Address(_) | Via::Unix(_) | Via::Tunnel(_) => error,
     })?;
     shared.events.tell(|| Event::Secured { origin: name() });
