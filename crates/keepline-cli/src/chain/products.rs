@@ -278,8 +278,12 @@ pub(crate) const PRODUCTS: &[Product] = &[
     product(
         "caddy",
         Some("Caddy"),
-        known(300, Unverified, "servers { timeouts { idle {s}s } }"),
-        known(120, Unverified, "transport http { keepalive {s}s }"),
+        known(
+            300,
+            Verified("2.11.7"),
+            "servers { timeouts { idle {s}s } }",
+        ),
+        known(120, Verified("2.11.7"), "transport http { keepalive {s}s }"),
     ),
     product(
         "traefik",

@@ -189,6 +189,17 @@ async fn keepline_before_node_loses_nothing_even_without_advice() {
     }
 }
 
+async fn start_gunicorn(program: &Path, port: &ReservedPort, keep_alive: &str) -> Process {
+    let mut command = Command::new(program);
+    command
+        .current_dir(source("../probe"))
+        .env("PYTHONDONTWRITEBYTECODE", "1");
+    command.args(["-k", "gthread", "--threads", "16"]);
+    command.args(["--keep-alive", keep_alive, "-b", &port.addr().to_string()]);
+    command.arg("app:app");
+    Process::serve(command, port.port()).await
+}
+
 /// The same with a way in between, so that requests meet the close on it. Gunicorn tells no timeout.
 async fn advice_helps_a_distant_gunicorn(program: &Path, args: &[&str], hop: &str) {
     let Some(gunicorn) = peers::require("gunicorn") else {
@@ -198,23 +209,7 @@ async fn advice_helps_a_distant_gunicorn(program: &Path, args: &[&str], hop: &st
     let way = ReservedPort::new().expect("a port is free");
     let relay = relay(&way, origin.addr()).await;
     let (_balancer, port, _scratch) = balancer(program, "nginx.conf", args, &way).await;
-    let start = |keep_alive: &str| {
-        let mut command = Command::new(&gunicorn);
-        command
-            .current_dir(source("../probe"))
-            .env("PYTHONDONTWRITEBYTECODE", "1");
-        command.args([
-            "-k",
-            "gthread",
-            "--threads",
-            "16",
-            "--keep-alive",
-            keep_alive,
-        ]);
-        command.args(["-b", &origin.addr().to_string(), "app:app"]);
-        Process::serve(command, origin.port())
-    };
-    let short = start("2").await;
+    let short = start_gunicorn(&gunicorn, &origin, "2").await;
     let url = format!("gunicorn@http://{}/", way.addr());
     let ran = run(&["chain", "--json", "--budget", "9s", hop, &url]).await;
     let link = &ran.json()[0];
@@ -242,7 +237,7 @@ async fn advice_helps_a_distant_gunicorn(program: &Path, args: &[&str], hop: &st
         .expect("gunicorn is known");
     let advised = setting.rsplit(' ').next().expect("it is a number");
     drop(short);
-    let _long = start(advised).await;
+    let _long = start_gunicorn(&gunicorn, &origin, advised).await;
     // It listens before it answers.
     within("the server to answer", async {
         while ask_at_once(port.addr()).await > 0 {
