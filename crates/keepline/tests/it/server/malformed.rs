@@ -4,9 +4,10 @@
 use super::*;
 
 /// Sends `request` and more; answers status, text and reason.
-async fn refused(server: &Server, request: &str) -> (u16, String, CloseReason) {
+async fn refused(server: &Server, request: impl AsRef<[u8]>) -> (u16, String, CloseReason) {
     let (mut client, ended) = client_of(server, service_fn(routes));
-    client.send(request).await;
+    client.send(request.as_ref()).await;
+    let request = String::from_utf8_lossy(request.as_ref());
     let answer = answer(&mut client).await;
     assert!(answer.says_close(), "{request:?}: {}", answer.head);
     assert_eq!(
@@ -131,6 +132,50 @@ async fn the_table_of_malformed_requests() {
             "{text:?}"
         );
         assert_eq!(reason, CloseReason::ProtocolError, "{start:?}");
+    }
+}
+
+/// The checks of Go's server, with the status of each and the words that say what is wrong. Where ours
+/// is stricter the row says so.
+#[tokio::test(start_paused = true)]
+async fn each_check_has_its_status_and_says_what_is_wrong() {
+    let server = server();
+    let rows: &[(u16, &str, &[u8])] = &[
+        (505, "", b"GET / HTTP/0.9\r\n\r\n"),
+        (505, "", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+        (400, "", b"GET / http/1.1\r\nHost: a\r\n\r\n"),
+        (400, "", b"GET /\x7f HTTP/1.1\r\nHost: a\r\n\r\n"),
+        (400, "", b"GET / HTTP/1.1\r\nHost: a\x06b\r\n\r\n"),
+        (400, "", b"GET / HTTP/1.1\r\nHost: a\xffb\r\n\r\n"),
+        (400, "", b"GET / HTTP/1.1\r\nHost: a b\r\n\r\n"),
+        (400, "", b"GET / HTTP/1.1\r\nHost: a\r\nX\xff: 1\r\n\r\n"),
+        (400, "", b"GET / HTTP/1.1\r\nHost: a\r\nX\0: 1\r\n\r\n"),
+        (400, "", b"GET / HTTP/1.1\r\nHost: a\r\nX Y: 1\r\n\r\n"),
+        (400, "", b"GET / HTTP/1.1\r\nHost: a\r\nX\t: 1\r\n\r\n"),
+        (400, "", b"GET / HTTP/1.1\r\nHost: a\r\nX: a\0b\r\n\r\n"),
+        (400, "", b"GET / HTTP/1.1\r\nHost: a\r\nX: a\x7fb\r\n\r\n"),
+        (400, "", b"GET / HTTP/1.1\r\nHost: a\r\nX: a\rb\r\n\r\n"),
+        (400, "", b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length:\r\n\r\n"),
+        (400, "", b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n"),
+        (400, "", b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n"),
+        (
+            400,
+            "",
+            b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\nTransfer-Encoding: chunked\r\n\r\n",
+        ),
+        (
+            501,
+            "",
+            b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: \"chunked\"\r\n\r\n",
+        ),
+        (417, "", b"POST / HTTP/1.1\r\nHost: a\r\nExpect: a-pony\r\nContent-Length: 1\r\n\r\n"),
+    ];
+    for (status, words, request) in rows {
+        let (found, text, _) = refused(&server, request).await;
+        let request = String::from_utf8_lossy(request);
+        println!("({found}, {text:?}) {request:?}");
+        assert_eq!(found, *status, "{request:?}");
+        assert!(text.contains(words), "{request:?}: {text:?}");
     }
 }
 

@@ -1,6 +1,7 @@
 //! The server, from outside: scripted clients, in memory with a paused clock where time matters,
 //! over real sockets where the kernel does.
 
+mod answers;
 mod bodies;
 mod deadlines;
 mod ends;
