@@ -20,7 +20,11 @@ async fn declared(request: Request<Body>) -> Result<Response<Body>, keepline::Bo
     } else {
         content.into()
     });
-    if let Some((name, value)) = request.uri().query().and_then(|field| field.split_once('=')) {
+    if let Some((name, value)) = request
+        .uri()
+        .query()
+        .and_then(|field| field.split_once('='))
+    {
         let name = http::HeaderName::from_bytes(name.as_bytes())?;
         response.headers_mut().insert(name, value.parse()?);
     }
@@ -74,7 +78,11 @@ async fn an_empty_post_ends_at_once_time_after_time() {
         "Content-Length: 0\r\n",
         "Transfer-Encoding: chunked\r\n",
     ] {
-        let end = if framing.starts_with('T') { "0\r\n\r\n" } else { "" };
+        let end = if framing.starts_with('T') {
+            "0\r\n\r\n"
+        } else {
+            ""
+        };
         for _ in 0..5 {
             let post = format!("POST /echo {HTTP11}{framing}\r\n{end}");
             assert_eq!(ask(&mut client, &post).await.content, "", "{framing}");
@@ -106,7 +114,9 @@ async fn pieces_that_are_ready_together_leave_in_one_write() {
     let _ended = server().serve_connection(stream, service_fn(routes));
     let mut client = RawClient::over(ours);
     assert_eq!(
-        ask(&mut client, &format!("GET /stream {HTTP11}\r\n")).await.content,
+        ask(&mut client, &format!("GET /stream {HTTP11}\r\n"))
+            .await
+            .content,
         "one, two, three"
     );
     assert_eq!(writes.lock().unwrap().len(), 1);
@@ -127,7 +137,9 @@ async fn the_content_type_is_the_services_and_no_other() {
     let (mut client, _ended) = client_of(&server(), service_fn(typed));
     for status in [200, 204, 304, 404] {
         for (query, expected) in [("", None), ("?typed", Some("text/html"))] {
-            client.send(format!("GET /{status}{query} {HTTP11}\r\n")).await;
+            client
+                .send(format!("GET /{status}{query} {HTTP11}\r\n"))
+                .await;
             let answer = Answer {
                 head: client.read_head().await,
                 content: String::new(),
@@ -162,7 +174,9 @@ async fn the_expectation_reaches_the_service() {
     }
     let (mut client, _ended) = client_of(&server(), service_fn(expects));
     client
-        .send(format!("POST / {HTTP11}Expect: 100-Continue\r\nContent-Length: 2\r\n\r\n"))
+        .send(format!(
+            "POST / {HTTP11}Expect: 100-Continue\r\nContent-Length: 2\r\n\r\n"
+        ))
         .await;
     assert_eq!(client.read_head().await, "HTTP/1.1 100 Continue\r\n\r\n");
     client.send("ok").await;

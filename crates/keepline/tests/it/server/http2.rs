@@ -359,11 +359,20 @@ async fn answers_have_the_same_shape_over_both_protocols() {
     let (mut sender, _driving, _ended) = session(&server, service_fn(shaped)).await;
     let (mut client, _ended) = client_of(&server, service_fn(shaped));
     for method in [Method::GET, Method::HEAD, Method::PUT] {
-        for target in ["/200/", "/204/", "/304/", "/404/", "/404/text", "/200/text", "/200/text?4"]
-        {
+        for target in [
+            "/200/",
+            "/204/",
+            "/304/",
+            "/404/",
+            "/404/text",
+            "/200/text",
+            "/200/text?4",
+        ] {
             let what = format!("{method} {target}");
             client
-                .send(format!("{what} HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"))
+                .send(format!(
+                    "{what} HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"
+                ))
                 .await;
             let is_bodiless = method == Method::HEAD || ["/204/", "/304/"].contains(&target);
             let one = if is_bodiless {
@@ -375,7 +384,9 @@ async fn answers_have_the_same_shape_over_both_protocols() {
             };
             let request = Request::builder().method(&method);
             let request = request.uri(format!("http://a.example{target}"));
-            let (two, _) = sender.send_request(request.body(()).unwrap(), true).unwrap();
+            let (two, _) = sender
+                .send_request(request.body(()).unwrap(), true)
+                .unwrap();
             let (two, body) = two.await.unwrap().into_parts();
             assert_eq!(two.status, one.status(), "{what}");
             let length = two.headers.get("content-length");
@@ -410,12 +421,20 @@ async fn answers_have_the_same_shape_over_both_protocols() {
 #[tokio::test(start_paused = true)]
 async fn a_preface_that_stops_has_the_time_of_a_head() {
     let server = http2_builder().build().unwrap();
-    for beginning in ["P", "PRI * HTTP/2.0\r\n", "PRI * HTTP/2.0\r\n\r\nSM"] {
+    for (beginning, status) in [
+        ("P", 408),
+        ("PRI * HTTP/2.0\r\n", 408),
+        // To HTTP/1.1 this is a request.
+        ("PRI * HTTP/2.0\r\n\r\nSM", 505),
+    ] {
         let (mut client, ended) = client_of(&server, service_fn(routes));
         let start = Instant::now();
         client.send(beginning).await;
-        client.read_to_end().await;
-        assert_eq!(ended.await.unwrap(), CloseReason::Timeout, "{beginning:?}");
+        let answer = rest(&mut client).await;
+        assert_eq!(answer[9..12], status.to_string(), "{beginning:?}");
         assert_eq!(start.elapsed(), Duration::from_secs(10), "{beginning:?}");
+        drop(client);
+        let reason = ended.await.unwrap();
+        assert_eq!(reason == CloseReason::Timeout, status == 408, "{reason}");
     }
 }

@@ -121,6 +121,11 @@ impl Handler for RawShout {
             BodyLength::Known(0),
         )?;
         let (mut stream, early) = exchange.upgrade().await?.into_parts();
+        // It is not ours any more.
+        assert!(exchange.upgrade().await.is_err());
+        for piece in ["", "late"] {
+            assert!(exchange.send_piece(piece.into()).is_err(), "{piece:?}");
+        }
         let text = String::from_utf8_lossy(&early).to_uppercase();
         stream.write_all(text.as_bytes()).await?;
         stream.shutdown().await?;
@@ -144,11 +149,12 @@ async fn a_raw_handler_takes_it_over_inside_its_own_future() {
 async fn early_bytes_of_any_size_are_handed_over() {
     for size in [1, 8 * 1024, 100 * 1024] {
         for request in [UPGRADE, CONNECT] {
-            let (mut client, _ended) = client_of(&server(), service_fn(shout));
-            client
-                .send(format!("{request}{}", "e".repeat(size)))
-                .await;
-            client.read_head().await;
+            // What would be the last request of its connection is handed over as any other.
+            let server = builder().max_requests(Some(1)).build().unwrap();
+            let (mut client, _ended) = client_of(&server, service_fn(shout));
+            client.send(format!("{request}{}", "e".repeat(size))).await;
+            let head = client.read_head().await;
+            assert!(!head.contains("close"), "{head}");
             client.half_close().await;
             let shouted = rest(&mut client).await;
             assert!(shouted == "E".repeat(size), "{size}: {}", shouted.len());
