@@ -52,6 +52,12 @@ impl Terminal {
     }
 }
 
+/// A line of a log, its end included: one write, from whatever thread. Serving goes on when nobody
+/// reads it; a reader that is slow slows the server down, as a slow disk would.
+pub(crate) fn log(line: &str) {
+    let _ = io::stdout().lock().write_all(line.as_bytes());
+}
+
 impl Screen {
     pub(crate) fn new() -> Self {
         Self {

@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::access::AccessLog;
 use crate::values::{self, Switch};
 
 /// Serve over connections that stay: a file tree, or built-in answers of any kind and size.
@@ -20,6 +21,9 @@ pub(crate) struct Args {
     /// Threads, each with its own listening socket
     #[arg(long, value_name = "N", default_value = "1")]
     pub(crate) workers: NonZeroUsize,
+    /// Write a line for each request to standard output [default: none]
+    #[arg(long, value_name = "FORM")]
+    pub(crate) access_log: Option<AccessLog>,
     #[command(flatten)]
     pub(crate) connections: ConnectionArgs,
     #[command(flatten)]
@@ -32,6 +36,18 @@ pub(crate) struct ConnectionArgs {
     /// Close a connection after so long without a request
     #[arg(long, value_name = "DUR", default_value = "75s", value_parser = values::some_time)]
     pub(crate) idle_timeout: Duration,
+    /// Let the head of a request take so long, then 408
+    #[arg(long, value_name = "DUR", default_value = "10s", value_parser = values::some_time)]
+    pub(crate) head_timeout: Duration,
+    /// Wait so long for content that makes no progress
+    #[arg(long, value_name = "DUR", default_value = "30s", value_parser = values::some_time)]
+    pub(crate) body_timeout: Duration,
+    /// What counts as progress of content: so many bytes in each --body-timeout
+    #[arg(long, value_name = "BYTES", default_value = "1", value_parser = values::size)]
+    pub(crate) body_progress: u64,
+    /// Wait so long for a client that takes nothing of its answer
+    #[arg(long, value_name = "DUR", default_value = "30s", value_parser = values::some_time)]
+    pub(crate) write_timeout: Duration,
     /// Close a connection after so many requests [default: no limit]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) max_requests: Option<u64>,
@@ -98,5 +114,6 @@ Examples:
 
   $ keepline serve --idle-timeout 5s --max-requests 100     a server that closes early and often
   $ keepline serve --root . --tls-self-signed               the files here, over https
+  $ keepline serve --access-log json                        each request, and why its connection closed
 
 The first SIGTERM or SIGINT lets requests in progress finish, the second ends at once.";

@@ -4,13 +4,13 @@ use std::convert::Infallible;
 use std::io;
 use std::path::PathBuf;
 
-use http::header::ALLOW;
+use http::header::{ALLOW, RANGE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use keepline::Body;
 use keepline::server::ServerStats;
 use tower_http::services::ServeDir;
 
-use super::routes;
+use super::{ranges, routes};
 use crate::failure::Failure;
 
 /// Answers with files, and with the built-in paths where there is none.
@@ -41,7 +41,18 @@ impl Files {
         if request.method() != Method::GET && request.method() != Method::HEAD {
             return Ok(other_method(routes::answer(request, stats).await));
         }
-        match self.0.try_call(without_body(&request)).await {
+        let mut found = self.0.try_call(without_body(&request)).await;
+        if let Ok(answer) = &found
+            && let Some(range) = ranges::instead(request.headers(), answer)
+        {
+            let mut again = without_body(&request);
+            match range {
+                Some(range) => again.headers_mut().insert(RANGE, range),
+                None => again.headers_mut().remove(RANGE),
+            };
+            found = self.0.try_call(again).await;
+        }
+        match found {
             Ok(found) if found.status() != StatusCode::NOT_FOUND => Ok(found.map(Body::new)),
             Err(error) if !is_missing(&error) => Ok(unreadable(&error)),
             Ok(_) | Err(_) => Ok(routes::answer(request, stats).await),

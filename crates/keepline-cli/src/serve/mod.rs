@@ -1,8 +1,10 @@
 //! `keepline serve`: a server to try clients on.
 
+mod access;
 mod args;
 mod files;
 mod generated;
+mod ranges;
 mod routes;
 mod stop;
 mod tls;
@@ -76,6 +78,10 @@ pub(crate) fn start(
 fn server(args: &Args) -> Result<Server, Failure> {
     let ConnectionArgs {
         idle_timeout,
+        head_timeout,
+        body_timeout,
+        body_progress,
+        write_timeout,
         max_requests,
         max_age,
         keep_alive_header,
@@ -84,6 +90,10 @@ fn server(args: &Args) -> Result<Server, Failure> {
     } = args.connections.clone();
     let mut builder = Server::builder()
         .idle_timeout(Some(idle_timeout))
+        .head_timeout(Some(head_timeout))
+        .body_timeout(Some(body_timeout))
+        .body_progress(body_progress)
+        .write_timeout(Some(write_timeout))
         .max_requests(max_requests)
         .max_connections(max_connections)
         .max_connections_per_peer(max_connections_per_peer)
@@ -91,6 +101,9 @@ fn server(args: &Args) -> Result<Server, Failure> {
         // A tenth earlier at most: connections that came together do not go together.
         .max_age(max_age, max_age.unwrap_or_default() / 10)
         .keep_alive_header((keep_alive_header == Switch::On).then_some(HINT_MARGIN));
+    if let Some(log) = args.access_log {
+        builder = builder.on_exchange(log.hook());
+    }
     if let Some(tls) = args.tls.server_tls()? {
         builder = builder.tls(tls);
     }

@@ -147,3 +147,57 @@ async fn a_second_signal_ends_at_once() {
     server.process.signal("TERM");
     assert_eq!(server.process.exited().await.code(), Some(1));
 }
+
+/// The lines that the server has written, once there are `count`.
+async fn log_lines(server: &Served, count: usize) -> Vec<String> {
+    keepline_testkit::until(format!("{count} lines"), || {
+        let output = server.process.output();
+        let (whole, _) = output.rsplit_once('\n')?;
+        let lines: Vec<_> = whole.lines().skip(1).map(str::to_owned).collect();
+        (lines.len() >= count).then_some(lines)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn requests_are_logged_in_the_form_that_is_wanted() {
+    let server = Served::start(&["--access-log", "json", "--max-requests", "2"]).await;
+    run(&["get", "-n", "3", &server.url("/bytes/5?x")]).await;
+    let lines = log_lines(&server, 3).await;
+    let lines: Vec<Value> = lines
+        .iter()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    for (line, (connection, request, close)) in lines.iter().zip([
+        (1, 1, Value::Null),
+        (1, 2, "max-requests".into()),
+        (2, 1, Value::Null),
+    ]) {
+        assert_eq!(line["connection"], connection, "{line}");
+        assert_eq!(
+            (&line["request"], &line["close"]),
+            (&request.into(), &close)
+        );
+        assert_eq!(
+            (&line["status"], &line["content_sent"]),
+            (&200.into(), &5.into())
+        );
+        assert_eq!(
+            (&line["method"], &line["target"]),
+            (&"GET".into(), &"/bytes/5?x".into())
+        );
+        assert_eq!(line["protocol"], "HTTP/1.1");
+    }
+    for (form, tail) in [("common", ""), ("combined", " \"-\" \"me \\x22\"")] {
+        let server = Served::start(&["--access-log", form]).await;
+        run(&["get", "-H", "user-agent: me \"", &server.url("/status/404")]).await;
+        let mut client = connect(&server).await;
+        client.send("\x1b[2J\r\n\r\n").await;
+        client.read_to_end().await;
+        let lines = log_lines(&server, 2).await;
+        assert!(lines[0].starts_with("127.0.0.1 - - ["), "{lines:?}");
+        let end = format!(" +0000] \"GET /status/404 HTTP/1.1\" 404 14{tail}");
+        assert!(lines[0].ends_with(&end), "{lines:?}");
+        assert!(lines[1].contains(" +0000] \"-\" 400 "), "{lines:?}");
+    }
+}

@@ -28,7 +28,8 @@ pub(crate) enum SendEnd {
 }
 
 /// Sends all of `body`, and the end of the stream. With `declared` it has to be exactly so long.
-/// Without progress for `timeout`, and on any error, the stream is reset.
+/// Without progress for `timeout`, and on any error, the stream is reset. What was handed to the
+/// session is added to `sent`, whatever comes of it.
 ///
 /// # Errors
 /// The body failed, is not as long as declared, or the session failed.
@@ -37,6 +38,7 @@ pub(crate) async fn send_body<B>(
     body: B,
     declared: Option<u64>,
     timeout: Option<Duration>,
+    sent: &mut u64,
 ) -> Result<SendEnd, Error>
 where
     B: HttpBody<Data = Bytes>,
@@ -50,6 +52,7 @@ where
         left: declared,
         deadline: Deadline::default(),
         timeout,
+        sent,
     };
     let outcome = poll_fn(|cx| sending.poll(stream, cx)).await;
     if let Err(error) = &outcome {
@@ -72,6 +75,7 @@ struct Sending<'b, B> {
     left: Option<u64>,
     deadline: Deadline,
     timeout: Option<Duration>,
+    sent: &'b mut u64,
 }
 
 impl<B> Sending<'_, B>
@@ -140,6 +144,7 @@ where
         };
         self.deadline.clear();
         let part = self.piece.split_to(room.min(self.piece.len()));
+        *self.sent += part.len() as u64;
         stream.send_data(part, false).map_err(session_error)?;
         Poll::Ready(Ok(()))
     }

@@ -9,8 +9,11 @@ use std::time::Duration;
 use keepline_proto::{Config, RequestHead};
 
 use super::Server;
+use super::access::{AccessFormat, AccessRecord};
 #[cfg(feature = "http2")]
 use super::http2::Http2;
+#[cfg(feature = "tls")]
+use super::settings::PlainHttp;
 use super::settings::{InvalidSetting, Settings};
 use super::state::StateChange;
 use super::terms::Drain;
@@ -46,8 +49,9 @@ impl ServerBuilder {
         self
     }
 
-    /// How long a response that is being sent may make no progress. Default 30 s (nginx 60 s, Go
-    /// an absolute limit, none by default).
+    /// How long a response that is being sent may make no progress; then the connection is reset,
+    /// so that the kernel does not keep for it what its client does not take. Default 30 s (nginx
+    /// 60 s, and a reset with `reset_timedout_connection`; Go an absolute limit, none by default).
     pub const fn write_timeout(mut self, limit: Option<Duration>) -> Self {
         self.0.terms.write_timeout = limit;
         self
@@ -256,6 +260,22 @@ impl ServerBuilder {
         self
     }
 
+    /// Is told of each exchange when it is over, on the connection's own task (HTTP/2: the
+    /// request's): it must not block. What was refused before the service is told too; an exchange
+    /// that [`Handle::abort`](super::Handle::abort) drops is not. Default none, and then an
+    /// exchange pays nothing for it.
+    pub fn on_exchange(mut self, hook: impl Fn(&AccessRecord<'_>) + Send + Sync + 'static) -> Self {
+        self.0.exchange_hook = Some(Arc::new(hook));
+        self
+    }
+
+    /// Tells each exchange to `tracing`, as an event of the level INFO and the target
+    /// `keepline::access` whose message is a line of an access log. Default none.
+    pub const fn access_log(mut self, format: Option<AccessFormat>) -> Self {
+        self.0.access_log = format;
+        self
+    }
+
     /// Services are served with HTTP/2 too: over TLS where the client agrees to it by ALPN, without
     /// TLS where it begins with HTTP/2 of its own accord (prior knowledge, RFC 9113 §3.3). Default
     /// not. Handlers of the raw exchange are not concerned.
@@ -269,6 +289,19 @@ impl ServerBuilder {
     #[cfg(feature = "tls")]
     pub fn tls(mut self, tls: ServerTls) -> Self {
         self.0.tls = Some(tls);
+        self
+    }
+
+    /// Hands requests without TLS to the handler where [`tls`](Self::tls) is spoken, for one that
+    /// answers them in its own way: [`RequestInfo::is_tls`](super::RequestInfo::is_tls) tells them
+    /// apart. Default `false`: they are told in a line of text, and closed.
+    #[cfg(feature = "tls")]
+    pub const fn admit_plain_http(mut self, admits: bool) -> Self {
+        self.0.plain_http = if admits {
+            PlainHttp::Admitted
+        } else {
+            PlainHttp::Told
+        };
         self
     }
 

@@ -12,11 +12,14 @@ use std::task::Poll;
 use bytes::BytesMut;
 use http::{Method, StatusCode};
 use keepline_proto::{Expectation, Field, RequestHead};
+use tokio::time::Instant;
 
+use super::access::Asked;
 use super::after::{After, AtEnd, after_exchange};
 use super::exchange::{Exchange, Handler};
 #[cfg(feature = "http2")]
 use super::http2::{Sniffed, may_be_http2, sniff};
+use super::info::RequestInfo;
 use super::linger::drain;
 use super::receive::{Lost, Next};
 use super::refused::{Refusal, Refused};
@@ -41,6 +44,16 @@ pub(super) enum Rest {
     Abort(CloseReason),
 }
 
+impl Rest {
+    /// Why the connection closes, if it does.
+    const fn reason(self) -> Option<CloseReason> {
+        match self {
+            Self::Idle => None,
+            Self::Linger(reason, _) | Self::Close(reason) | Self::Abort(reason) => Some(reason),
+        }
+    }
+}
+
 /// How a handler ended.
 enum Handled {
     Returned(Result<(), Error>),
@@ -62,7 +75,7 @@ pub(super) async fn serve_requests<H: Speaks>(
     let mut head_wait = None;
     #[cfg(feature = "http2")]
     if H::HTTP2 && core.requests == 0 && may_be_http2(core.hub(), &input) {
-        let since = tokio::time::Instant::now();
+        let since = Instant::now();
         match sniff(&mut core, &mut stream, input).await {
             Sniffed::Http2(input) => {
                 let settings = core.hub().settings.http2.unwrap_or_default();
@@ -88,6 +101,10 @@ pub(super) async fn serve_requests<H: Speaks>(
             Err(error) => refuse(&mut wire, &error, handler).await,
         };
         if let Err(end) = outcome {
+            let is_stuck = end == Rest::Close(CloseReason::Timeout);
+            if is_stuck && H::RESETS_THE_STUCK && wire.lost() == Some(Lost::Gone) {
+                wire.driver.stream.reset_on_close();
+            }
             break end;
         }
         if wire.driver.buffered() > 0 {
@@ -112,13 +129,41 @@ async fn exchange<H: Handler>(
     if persist_if.is_some_and(|persists| !persists(&head)) {
         wire.close_after(CloseReason::NotPersistent);
     }
+    let began = wire.note_beginning();
     let mut exchange = Exchange::new(wire, head);
     let handled = match own_answer {
         Some(answer) => Handled::Returned(answer.send(exchange.wire)),
         None => run(pin!(handler.handle(&mut exchange))).await,
     };
-    let fields = exchange.into_fields();
-    wire.driver.proto.reclaim(fields);
+    let (head, info) = exchange.into_parts();
+    let Some(began) = began else {
+        wire.driver.proto.reclaim(head.into_fields());
+        return conclude(wire, handled).await;
+    };
+    let outcome = conclude(wire, handled).await;
+    tell(wire, Asked::of(&head), info, began, outcome);
+    wire.driver.proto.reclaim(head.into_fields());
+    outcome
+}
+
+/// Tells whoever wants to know of an exchange, or a refusal, that is over.
+fn tell(
+    wire: &Wire,
+    asked: Asked<'_>,
+    info: RequestInfo,
+    began: Instant,
+    outcome: Result<(), Rest>,
+) {
+    let close = outcome.err().and_then(Rest::reason);
+    let mut answer = wire.answer();
+    // Where the next request may come, the state is that of the next exchange already.
+    answer.is_complete |= outcome.is_ok();
+    let record = asked.answered(info, began, answer, close);
+    wire.core.hub().settings.tell(&record);
+}
+
+/// What becomes of the connection after the handler.
+async fn conclude(wire: &mut Wire, handled: Handled) -> Result<(), Rest> {
     if let Some(how) = wire.hang_up {
         return Err(hang_up(wire, how).await);
     }
@@ -291,15 +336,19 @@ async fn refuse<H: Handler>(wire: &mut Wire, error: &Error, handler: &mut H) -> 
         return Err(Rest::Close(reason));
     };
     wire.close_after(reason);
+    let began = wire.note_beginning();
     let mut refused = Refused::new(wire, why);
+    let info = *refused.info();
     let handled = run(pin!(handler.refuse(&mut refused))).await;
-    if let Some(how) = wire.hang_up {
-        return Err(hang_up(wire, how).await);
+    let outcome = match (wire.hang_up, handled) {
+        (Some(how), _) => Err(hang_up(wire, how).await),
+        (None, Handled::Returned(Ok(()))) if wire.is_response_complete() => settle(wire).await,
+        (None, Handled::Returned(_) | Handled::Panicked) => Err(Rest::Close(reason)),
+    };
+    if let Some(began) = began {
+        tell(wire, Asked::default(), info, began, outcome);
     }
-    match handled {
-        Handled::Returned(Ok(())) if wire.is_response_complete() => settle(wire).await,
-        Handled::Returned(_) | Handled::Panicked => Err(Rest::Close(reason)),
-    }
+    outcome
 }
 
 /// The handler wants no (further) answer. Those to earlier requests leave all the same.

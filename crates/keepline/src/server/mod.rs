@@ -5,12 +5,34 @@
 //! uses. Each connection is one task. There is no task and no lock for a request, and an idle
 //! connection holds neither a buffer nor an exchange.
 //!
+//! # With axum
+//! ```
+//! use axum::extract::{Extension, Path};
+//! use axum::routing::get;
+//! use keepline::net::{self, BindOptions};
+//! use keepline::server::{RequestInfo, Server};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let router = axum::Router::new()
+//!     .route("/hello/{name}", get(|Path(name): Path<String>| async move { format!("Hello, {name}!") }))
+//!     .route("/nth", get(|Extension(info): Extension<RequestInfo>| async move { info.number().to_string() }));
+//! let listener = net::bind(([127, 0, 0, 1], 0).into(), BindOptions::default())?;
+//! let server = Server::builder().build()?;
+//! # server.handle().shutdown();
+//! server.serve(listener, router).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Where to look
 //! What becomes of a connection is decided by the two pure functions in `after`. `connection` is
 //! the life of one, `busy` the time between its first byte and its next rest, `wire` what waits
-//! there and how long (with `receive` and `send`), `service` the typed layer on top. `registry` knows who is connected.
+//! there and how long (with `receive` and `send`), `service` the typed layer on top. `registry` knows who is connected,
+//! `access` what is told of an exchange.
 
 mod accept;
+mod access;
 mod after;
 mod builder;
 mod busy;
@@ -52,6 +74,7 @@ use http_body::Body as HttpBody;
 use tokio::task::JoinHandle;
 use tower_service::Service;
 
+pub use access::{AccessFormat, AccessRecord};
 pub use builder::ServerBuilder;
 pub use exchange::{Exchange, Handler};
 #[cfg(feature = "http2")]

@@ -86,6 +86,7 @@ impl Wire {
         self.core.deadline.clear();
         self.abandoned = false;
         self.trailers = None;
+        self.status = None;
         self.terms = self.core.hub().settings.terms;
         self.content = 0;
         self.body_wait = BodyWait::new(self.driver.bytes_read());

@@ -121,7 +121,10 @@ impl Wire {
         } else {
             send(None)
         };
-        Ok(sent?)
+        sent?;
+        self.status = Some(line.status);
+        self.head_end = self.driver.bytes_queued();
+        Ok(())
     }
 
     fn before_head(&self, now: Instant) -> BeforeHead {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use keepline_proto::{Config, RequestHead};
 
+use super::access::{AccessFormat, ExchangeHook};
 #[cfg(feature = "http2")]
 use super::http2::Http2;
 use super::state::StateHook;
@@ -36,6 +37,16 @@ impl std::error::Error for InvalidSetting {}
 /// Whether the connection of a request may persist after it.
 pub(crate) type PersistIf = Arc<dyn Fn(&RequestHead) -> bool + Send + Sync>;
 
+/// What becomes of plain HTTP where TLS is spoken.
+#[cfg(feature = "tls")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PlainHttp {
+    /// It is told in a line of text, and closed.
+    Told,
+    /// The handler has its requests.
+    Admitted,
+}
+
 /// The settings of one server; what they mean is told at the builder's methods.
 #[derive(Clone)]
 pub(crate) struct Settings {
@@ -60,10 +71,14 @@ pub(crate) struct Settings {
     pub(crate) request_info: bool,
     pub(crate) protocol: Arc<Config>,
     pub(crate) state_hook: Option<StateHook>,
+    pub(crate) exchange_hook: Option<ExchangeHook>,
+    pub(crate) access_log: Option<AccessFormat>,
     #[cfg(feature = "http2")]
     pub(crate) http2: Option<Http2>,
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<ServerTls>,
+    #[cfg(feature = "tls")]
+    pub(crate) plain_http: PlainHttp,
 }
 
 impl Default for Settings {
@@ -89,10 +104,14 @@ impl Default for Settings {
             request_info: true,
             protocol: Arc::default(),
             state_hook: None,
+            exchange_hook: None,
+            access_log: None,
             #[cfg(feature = "http2")]
             http2: None,
             #[cfg(feature = "tls")]
             tls: None,
+            #[cfg(feature = "tls")]
+            plain_http: PlainHttp::Told,
         }
     }
 }

@@ -12,9 +12,11 @@ use std::io;
 use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
+use http::StatusCode;
 use keepline_proto::{Connection, Fields, NotPersistent, Persistence};
 use tokio::time::Instant;
 
+use super::access::Answer;
 use super::after::Unread;
 use super::pause::Resting;
 use super::progress::BodyWait;
@@ -167,6 +169,10 @@ pub(super) struct Wire {
     /// What had been received of earlier requests, and queued of earlier responses, when the
     /// exchange began; in the driver's count.
     pub(super) began: Began,
+    /// Of the final head, once it is queued.
+    pub(super) status: Option<StatusCode>,
+    /// What had been queued up to the end of that head, in the driver's count.
+    pub(super) head_end: u64,
     /// The request lay here when the exchange before it ended.
     pub(super) is_pipelined: bool,
     /// When the head that did not come in one piece was first waited for.
@@ -199,6 +205,8 @@ impl Wire {
             is_handed_over: false,
             hang_up: None,
             began: Began::default(),
+            status: None,
+            head_end: 0,
             is_pipelined: false,
             head_since: None,
             warm: None,
@@ -288,11 +296,32 @@ impl Wire {
     /// Bytes of the response, interim heads included, that have been handed to the connection;
     /// where it has failed, those that the socket took.
     pub(super) fn bytes_sent(&self) -> u64 {
-        let sent = match self.lost {
+        self.sent().saturating_sub(self.began.queued)
+    }
+
+    /// When the exchange began, if somebody wants to know of it.
+    pub(super) fn note_beginning(&self) -> Option<Instant> {
+        let is_told = self.core.hub().settings.records_exchanges();
+        is_told.then(|| self.head_since.unwrap_or_else(Instant::now))
+    }
+
+    /// What is told of the response.
+    pub(super) fn answer(&self) -> Answer {
+        Answer {
+            status: self.status,
+            content_sent: match self.status {
+                Some(_) => self.sent().saturating_sub(self.head_end),
+                None => 0,
+            },
+            is_complete: self.is_response_complete() && self.lost != Some(Lost::Gone),
+        }
+    }
+
+    fn sent(&self) -> u64 {
+        match self.lost {
             Some(Lost::Gone) => self.driver.bytes_written(),
             Some(Lost::Told(_)) | None => self.driver.bytes_queued(),
-        };
-        sent.saturating_sub(self.began.queued)
+        }
     }
 }
 

@@ -35,22 +35,9 @@ mod stage;
 mod text;
 mod wire;
 
-use std::env;
-use std::io::Write as _;
-use std::str::FromStr;
-
 use keepline_testkit::peers;
 
-/// A number from the environment: tests are short unless a command asks for more.
-fn told<T: FromStr>(name: &str, otherwise: T) -> T {
-    let told = env::var(name).ok().and_then(|text| text.parse().ok());
-    told.unwrap_or(otherwise)
-}
-
-/// Past the test harness's capture: a long run is started to see this.
-fn say(what: &str) {
-    let _ = writeln!(std::io::stderr(), "{what}");
-}
+use crate::long::{say, told};
 
 macro_rules! cases {
     ($($name:ident)*) => {$(

@@ -10,8 +10,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
-use http::header::{self, CONTENT_LENGTH, DATE, EXPECT, HOST, HeaderName};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http::header::{self, CONTENT_LENGTH, DATE, EXPECT, HOST, HeaderName, REFERER, USER_AGENT};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body as HttpBody;
 use keepline_proto::framing::has_no_body;
 use tokio::time::Instant;
@@ -21,6 +21,7 @@ use crate::Body;
 use crate::error::{BoxError, Error, ErrorKind};
 use crate::http2::{RecvBody, RecvLimits, SendEnd, send_body, session_error};
 use crate::server::RequestInfo;
+use crate::server::access::{Answer, Asked};
 use crate::server::date::with_date;
 use crate::server::registry::Hub;
 
@@ -35,13 +36,79 @@ pub(super) enum StreamEnd {
     Failed,
 }
 
-/// Answers one request.
+/// Answers one request, and tells whoever wants to know.
 pub(super) async fn answer<S, B>(
     hub: Arc<Hub>,
+    service: S,
+    request: Request<RecvStream>,
+    respond: SendResponse<Bytes>,
+    info: RequestInfo,
+) -> StreamEnd
+where
+    S: Service<Request<Body>, Response = Response<B>>,
+    S::Error: Into<BoxError>,
+    B: HttpBody<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    let noted = hub
+        .settings
+        .records_exchanges()
+        .then(|| Noted::of(&request));
+    let mut told = Answer::default();
+    let end = answer_telling(&hub, service, request, respond, info, &mut told).await;
+    if let Some(noted) = noted {
+        let record = noted.asked().answered(info, noted.began, told, None);
+        hub.settings.tell(&record);
+    }
+    end
+}
+
+/// What is told of a request, which is gone when it has been answered.
+struct Noted {
+    began: Instant,
+    method: Method,
+    target: String,
+    referer: Option<HeaderValue>,
+    user_agent: Option<HeaderValue>,
+}
+
+impl Noted {
+    fn of<T>(request: &Request<T>) -> Self {
+        let uri = request.uri();
+        let value = |name| request.headers().get(name).cloned();
+        Self {
+            began: Instant::now(),
+            method: request.method().clone(),
+            target: uri.path_and_query().map_or_else(
+                || {
+                    uri.authority()
+                        .map_or_else(String::new, |it| it.to_string())
+                },
+                |path| path.as_str().to_owned(),
+            ),
+            referer: value(REFERER),
+            user_agent: value(USER_AGENT),
+        }
+    }
+
+    fn asked(&self) -> Asked<'_> {
+        Asked {
+            method: Some(&self.method),
+            target: Some(self.target.as_bytes()),
+            version: Some(Version::HTTP_2),
+            referer: self.referer.as_ref().map(HeaderValue::as_bytes),
+            user_agent: self.user_agent.as_ref().map(HeaderValue::as_bytes),
+        }
+    }
+}
+
+async fn answer_telling<S, B>(
+    hub: &Arc<Hub>,
     mut service: S,
     request: Request<RecvStream>,
     mut respond: SendResponse<Bytes>,
     info: RequestInfo,
+    told: &mut Answer,
 ) -> StreamEnd
 where
     S: Service<Request<Body>, Response = Response<B>>,
@@ -58,11 +125,11 @@ where
         );
         let again = HeaderValue::from_static("1");
         busy.headers_mut().insert(header::RETRY_AFTER, again);
-        return send(&hub, &mut respond, *busy, is_head).await;
+        return send(hub, &mut respond, *busy, is_head, told).await;
     }
-    let request = match typed(&hub, request, info) {
+    let request = match typed(hub, request, info) {
         Ok(request) => request,
-        Err(refusal) => return send(&hub, &mut respond, *refusal, is_head).await,
+        Err(refusal) => return send(hub, &mut respond, *refusal, is_head, told).await,
     };
     if request.headers().contains_key(EXPECT) {
         // The client cannot be told when the service reads: its windows hold the content back.
@@ -73,9 +140,9 @@ where
     let called = called(&mut service, request, hub.settings.handler_timeout);
     match unless_reset(&mut respond, called).await {
         None => StreamEnd::TakenBack,
-        Some(Ok(response)) => send(&hub, &mut respond, response, is_head).await,
+        Some(Ok(response)) => send(hub, &mut respond, response, is_head, told).await,
         Some(Err(refusal)) => {
-            let end = send(&hub, &mut respond, *refusal, is_head).await;
+            let end = send(hub, &mut respond, *refusal, is_head, told).await;
             if end == StreamEnd::Answered {
                 StreamEnd::Failed
             } else {
@@ -220,12 +287,14 @@ async fn send<B>(
     respond: &mut SendResponse<Bytes>,
     response: Response<B>,
     is_head: bool,
+    told: &mut Answer,
 ) -> StreamEnd
 where
     B: HttpBody<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
-    let sent = try_send(hub, respond, response, is_head).await;
+    let sent = try_send(hub, respond, response, is_head, told).await;
+    told.is_complete = matches!(sent, Ok(SendEnd::Complete));
     match sent {
         Ok(SendEnd::Complete | SendEnd::Reset(Reason::NO_ERROR)) => StreamEnd::Answered,
         Ok(SendEnd::Reset(_)) => StreamEnd::TakenBack,
@@ -241,6 +310,7 @@ async fn try_send<B>(
     respond: &mut SendResponse<Bytes>,
     response: Response<B>,
     is_head: bool,
+    told: &mut Answer,
 ) -> Result<SendEnd, Error>
 where
     B: HttpBody<Data = Bytes>,
@@ -264,10 +334,12 @@ where
             head.headers.insert(CONTENT_LENGTH, length.into());
         }
     }
+    let status = head.status;
     let ends = is_bodiless || body.is_end_stream();
     let mut stream = respond
         .send_response(Response::from_parts(head, ()), ends)
         .map_err(session_error)?;
+    told.status = Some(status);
     if ends {
         return Ok(SendEnd::Complete);
     }
@@ -276,6 +348,7 @@ where
         body,
         declared,
         hub.settings.terms.write_timeout,
+        &mut told.content_sent,
     )
     .await
 }

@@ -1,9 +1,11 @@
 //! The server, from outside: scripted clients, in memory with a paused clock where time matters,
 //! over real sockets where the kernel does.
 
+mod access;
 mod answers;
 mod bodies;
 mod deadlines;
+mod ecosystem;
 mod ends;
 mod expect;
 mod http2;

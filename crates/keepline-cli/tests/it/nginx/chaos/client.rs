@@ -10,10 +10,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::dice::Dice;
 use super::plan::{Fault, Token};
 use super::smuggled;
 use super::tally::{Tally, count};
+use crate::dice::Dice;
 use crate::nginx::inbox::{Content, Head, Inbox, content_or_part};
 
 /// How long an answer may take on a busy machine.

@@ -15,7 +15,6 @@
 
 mod backend;
 mod client;
-mod dice;
 mod plan;
 mod smuggled;
 mod tally;
@@ -29,12 +28,12 @@ use keepline_testkit::peers;
 use keepline_testkit::sockets::ReservedPort;
 use tokio::task::JoinSet;
 
-use self::dice::Dice;
 use self::plan::Fault;
 use self::tally::Tally;
 use super::conf::Parts;
 use super::gateway::Subject;
 use super::{say, told};
+use crate::dice::Dice;
 
 /// How many answers a run asks for unless it is told otherwise.
 const REQUESTS: u64 = 3_000;

@@ -1,7 +1,7 @@
 //! What each request asks for, and what may come back: all of it follows from the request's token,
 //! so that neither side needs to tell the other.
 
-use super::dice::Dice;
+use crate::dice::Dice;
 
 /// What a backend does with a request. Its name is a part of the path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

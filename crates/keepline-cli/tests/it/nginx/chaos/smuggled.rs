@@ -1,6 +1,6 @@
 //! Requests that hide another one, which must never reach a backend.
 
-use super::dice::Dice;
+use crate::dice::Dice;
 
 /// The backend knows no such fault, and says that it got it.
 const HIDDEN: &str = "GET /buffered/smuggled/t0000000000000000 HTTP/1.1\r\nHost: x\r\n\r\n";
