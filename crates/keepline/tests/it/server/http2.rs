@@ -332,29 +332,32 @@ async fn a_rapid_reset_ends_its_session_and_no_other() {
     assert_eq!(ask2(&mut honest, get("/free")).await.0, 200);
 }
 
+/// Answers with the status and the content of the path, and a length that the query declares; of unknown
+/// length to PUT.
+async fn shaped(request: Request<Body>) -> Result<Response<Body>, keepline::BoxError> {
+    let (path, length) = (request.uri().path(), request.uri().query());
+    let (status, content) = path[1..].split_once('/').ok_or("no such path")?;
+    let content = Bytes::from(content.to_owned());
+    let is_known = length.is_none() && request.method() != Method::PUT;
+    let mut response = Response::new(if is_known {
+        content.into()
+    } else {
+        Body::new(Frames {
+            frames: [Frame::data(content)].into(),
+            fails: false,
+        })
+    });
+    *response.status_mut() = status.parse()?;
+    if let Some(length) = length {
+        let length = length.parse()?;
+        response.headers_mut().insert("content-length", length);
+    }
+    Ok(response)
+}
+
 /// Go's `H12_…`, `H2_204NoBody` and the like.
 #[tokio::test]
 async fn answers_have_the_same_shape_over_both_protocols() {
-    async fn shaped(request: Request<Body>) -> Result<Response<Body>, keepline::BoxError> {
-        let (path, length) = (request.uri().path(), request.uri().query());
-        let (status, content) = path[1..].split_once('/').ok_or("no such path")?;
-        let content = Bytes::from(content.to_owned());
-        let is_known = length.is_none() && request.method() != Method::PUT;
-        let mut response = Response::new(if is_known {
-            content.into()
-        } else {
-            Body::new(Frames {
-                frames: [Frame::data(content)].into(),
-                fails: false,
-            })
-        });
-        *response.status_mut() = status.parse()?;
-        if let Some(length) = length {
-            let length = length.parse()?;
-            response.headers_mut().insert("content-length", length);
-        }
-        Ok(response)
-    }
     let server = http2_builder().build().unwrap();
     let (mut sender, _driving, _ended) = session(&server, service_fn(shaped)).await;
     let (mut client, _ended) = client_of(&server, service_fn(shaped));
@@ -395,7 +398,12 @@ async fn answers_have_the_same_shape_over_both_protocols() {
             assert_eq!(content(body).await, one.content, "{what}");
         }
     }
-    // What breaks its word on its length shows, and no more than was declared is delivered.
+}
+
+#[tokio::test]
+async fn content_that_breaks_its_word_on_its_length_fails_its_stream_only() {
+    let server = http2_builder().build().unwrap();
+    let (mut sender, _driving, _ended) = session(&server, service_fn(shaped)).await;
     for target in ["/200/text?9", "/200/text?2"] {
         let (response, _) = sender.send_request(get(target), true).unwrap();
         let mut received = 0;

@@ -138,6 +138,7 @@ async fn the_table_of_malformed_requests() {
 /// The checks of Go's server, with the status of each and the words that say what is wrong. Where ours
 /// is stricter the row says so.
 #[tokio::test(start_paused = true)]
+#[expect(clippy::too_many_lines, reason = "a table")]
 async fn each_check_has_its_status_and_says_what_is_wrong() {
     let server = server();
     let rows: &[(u16, &str, &[u8])] = &[
