@@ -107,7 +107,7 @@ pub(crate) const DIRECTIVES: &[Known] = &[
     row("connection_pool_size", HS, Exactly(1), "size", NoEffect("memory is not taken from pools")),
     row("request_pool_size", HS, Exactly(1), "size", NoEffect("memory is not taken from pools")),
     row("client_header_timeout", HS, Exactly(1), "time", Full),
-    row("client_header_buffer_size", HS, Exactly(1), "size", NoEffect("large_client_header_buffers is the limit")),
+    row("client_header_buffer_size", HS, Exactly(1), "size", Full),
     row("large_client_header_buffers", HS, Exactly(2), "number size", Full),
     row("max_headers", HS, Exactly(1), "number", Full),
     row("ignore_invalid_headers", HS, Flag, "on | off", Full),

@@ -20,6 +20,27 @@ const HIDDEN: [&str; 8] = [
     "x-accel-charset",
 ];
 
+/// Fields that an answer has once: of several the first counts, as nginx has it.
+const SINGLE: [&str; 8] = [
+    "content-type",
+    "date",
+    "server",
+    "etag",
+    "last-modified",
+    "location",
+    "refresh",
+    "expires",
+];
+
+/// A field of the same name stands before it, though an answer has one of them.
+fn is_repeated(place: usize, field: &Field<'_>, head: &ResponseHead) -> bool {
+    let Some(name) = SINGLE.iter().find(|name| field.is(name)) else {
+        return false;
+    };
+    let mut before = head.fields().iter().take(place);
+    before.any(|other| other.is(name))
+}
+
 impl Serving<'_, '_, '_> {
     /// Queues the head of the answer. The reason phrase is the upstream's own. True if a trailer section
     /// can follow.
@@ -44,6 +65,7 @@ impl Serving<'_, '_, '_> {
         let server = Field::new(b"Server", self.server_field().as_bytes())?;
         let rewritten = self.rewritten(head);
         let fields = head.fields().iter().enumerate();
+        let fields = fields.filter(|(place, field)| !is_repeated(*place, field, head));
         let fields = fields.map(|(place, field)| rewritten.field(place, field));
         let passed = fields.filter(|field| {
             let is_length = is_bodiless && field.is("content-length");

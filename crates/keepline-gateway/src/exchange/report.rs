@@ -22,8 +22,23 @@ impl Serving<'_, '_, '_> {
             return;
         }
         self.request.sent.total = self.exchange.bytes_sent();
-        self.request.received = self.exchange.bytes_received();
-        log_access(self.view());
+        // What is no request has been counted.
+        if self.request.line.is_none() {
+            self.request.received = self.exchange.bytes_received();
+        }
+        self.request.sent.is_kept = self.exchange.closing().is_none();
+        let logs = self.request.plan.map_or(&[][..], |plan| &plan.access_logs);
+        let view = self.view();
+        let mut scratch = Scratch::lend();
+        for log in logs {
+            let condition = log.condition.as_ref();
+            if condition.is_some_and(|when| !view.is_true(when)) {
+                continue;
+            }
+            scratch.bytes.clear();
+            append_line(&log.format, view, &mut scratch.bytes);
+            log.file.append(&scratch.bytes);
+        }
     }
 
     /// Writes a message to the error logs of the scope. `doing`: what it happened while.
@@ -70,21 +85,6 @@ impl Serving<'_, '_, '_> {
                 }
             }
         }
-    }
-}
-
-/// Writes a request to the access logs of its scope.
-pub(super) fn log_access(view: View<'_>) {
-    let logs = view.request.plan.map_or(&[][..], |plan| &plan.access_logs);
-    let mut scratch = Scratch::lend();
-    for log in logs {
-        let condition = log.condition.as_ref();
-        if condition.is_some_and(|when| !view.is_true(when)) {
-            continue;
-        }
-        scratch.bytes.clear();
-        append_line(&log.format, view, &mut scratch.bytes);
-        log.file.append(&scratch.bytes);
     }
 }
 

@@ -74,6 +74,15 @@ impl<'c> Exchange<'c> {
         Self { wire, head, info }
     }
 
+    /// In the place of one that was refused.
+    pub(super) const fn of_refused(
+        wire: &'c mut Wire,
+        head: RequestHead,
+        info: RequestInfo,
+    ) -> Self {
+        Self { wire, head, info }
+    }
+
     pub(super) fn into_parts(self) -> (RequestHead, RequestInfo) {
         (self.head, self.info)
     }
@@ -316,7 +325,7 @@ impl Exchange<'_> {
     /// whatever the handler goes on to do is its own business.
     ///
     /// # Errors
-    /// No such head was sent, or it could not be written.
+    /// No such head was sent, or it could not be written, or the connection was taken over before.
     pub async fn upgrade(&mut self) -> Result<Upgraded, Error> {
         self.wire.upgrade().await
     }

@@ -32,3 +32,4 @@ mod tls_identity;
 mod tls_server;
 mod upgrades;
 mod upload;
+mod writes;
