@@ -1,5 +1,6 @@
 //! The binary, run as people and scripts run it.
 //!
+//! - `attacks`: what is meant to keep others from being answered;
 //! - `bench`: loads, counted by the kernel and the server too;
 //! - `reuse`: the two classic programs against our own server;
 //! - `peers`: the same against other people's servers, and other people's clients against ours;
@@ -20,6 +21,7 @@
 //! - `proxy`: the gateway as a process;
 //! - `nginx`: the gateway beside nginx.
 
+mod attacks;
 mod bench;
 mod binary;
 mod chain;

@@ -118,6 +118,11 @@ pub(crate) struct Permit {
 }
 
 impl Permit {
+    /// No further stream is started on the session.
+    pub(super) fn retire(&self, reason: CloseReason) {
+        retire(&self.shared, &self.key, self.session.id, reason);
+    }
+
     fn new(shared: &Arc<Shared>, key: &Key, session: Arc<Session>, reserved: Reserved) -> Self {
         if reserved.number == 1 || reserved.idle_for.is_some() {
             shared.pool.rests(false);
