@@ -33,3 +33,4 @@ mod tls_identity;
 mod tls_server;
 mod upgrades;
 mod upload;
+mod writes;
