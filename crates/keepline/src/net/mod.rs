@@ -7,7 +7,7 @@ mod hickory;
 mod keep_alive;
 #[cfg(feature = "server")]
 mod listen;
-mod plain;
+pub(crate) mod plain;
 #[cfg(feature = "client")]
 mod resolve;
 mod stream;

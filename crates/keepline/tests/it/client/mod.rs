@@ -1,6 +1,7 @@
 //! The client against scripted peers.
 
 mod bodies;
+mod brought_tls;
 mod cancel;
 mod dialing;
 mod drop_and_drain;
