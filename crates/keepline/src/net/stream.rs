@@ -75,7 +75,9 @@ impl Stream {
     pub(crate) const fn brought_tls(&self) -> Option<Protocol> {
         match &self.0 {
             Kind::Plain(Plain::Secured(_, protocol)) => Some(*protocol),
-            _ => None,
+            Kind::Plain(_) => None,
+            #[cfg(feature = "tls")]
+            Kind::Tls(_) => None,
         }
     }
 
