@@ -201,10 +201,13 @@ async fn start_gunicorn(program: &Path, port: &ReservedPort, keep_alive: &str) -
 }
 
 /// The same with a way in between, so that requests meet the close on it. Gunicorn tells no timeout.
-async fn advice_helps_a_distant_gunicorn(program: &Path, args: &[&str], hop: &str) {
-    let Some(gunicorn) = peers::require("gunicorn") else {
-        return;
-    };
+/// Answers how many requests were lost before the advice; none are after it.
+async fn advice_helps_a_distant_gunicorn(
+    program: &Path,
+    args: &[&str],
+    hop: &str,
+) -> Option<usize> {
+    let gunicorn = peers::require("gunicorn")?;
     let origin = ReservedPort::new().expect("a port is free");
     let way = ReservedPort::new().expect("a port is free");
     let relay = relay(&way, origin.addr()).await;
@@ -228,8 +231,6 @@ async fn advice_helps_a_distant_gunicorn(program: &Path, args: &[&str], hop: &st
         failed += ask_at_once(port.addr()).await;
         sleep(worst).await;
     }
-    eprintln!("{hop}: {failed} requests failed before the advice");
-    assert!(failed > 0, "no failure could be provoked");
 
     // gunicorn --keep-alive 67: the way to it is longer than none.
     let setting = link["fixes"][0]["setting"]
@@ -250,19 +251,22 @@ async fn advice_helps_a_distant_gunicorn(program: &Path, args: &[&str], hop: &st
         sleep(worst).await;
     }
     relay.abort();
+    Some(failed)
 }
 
 #[tokio::test]
 async fn what_it_advises_ends_502s_of_nginx_before_a_distant_gunicorn() {
     if let Some(nginx) = peers::require("nginx131") {
-        advice_helps_a_distant_gunicorn(&nginx, &["-c"], "nginx").await;
+        let failed = advice_helps_a_distant_gunicorn(&nginx, &["-c"], "nginx").await;
+        assert_ne!(failed, Some(0), "no failure could be provoked");
     }
 }
 
 /// What is not told has to be learned, and until then keepline loses what anybody would: a POST that
-/// meets the close on its way.
+/// meets the close on its way. How many is not for a test to say: the first FIN that comes while a
+/// connection is idle teaches it the timeout, and after that nothing is lost.
 #[tokio::test]
-async fn what_it_advises_ends_502s_of_keepline_before_a_distant_gunicorn() {
+async fn with_what_it_advises_keepline_loses_nothing_before_a_distant_gunicorn() {
     let keepline = Path::new(KEEPLINE);
     // The upstream's keepalive_timeout, which is nginx's.
     let hop = "keepline:client=60s";
