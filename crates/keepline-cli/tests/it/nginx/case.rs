@@ -29,6 +29,7 @@
 //! | `log 2` | waits for so many lines in the access log, and shows them |
 //! | `wait 300ms` | only where the rule is about time |
 //! | `gateway! HUP`, `gateway< exit` | a signal; the exit status |
+//! | `gateway< refusal` | connections are refused from now on |
 //!
 //! In configurations `@b` is the address of backend `b`, which thereby exists.
 
@@ -76,6 +77,7 @@ pub(crate) enum Action {
     Wait(Duration),
     Signal(String),
     Exit,
+    Refusal,
 }
 
 #[derive(Debug, Clone)]
@@ -262,6 +264,9 @@ fn action(line: &str) -> Option<Action> {
     }
     if let Some(signal) = line.strip_prefix("gateway! ") {
         return Some(Action::Signal(signal.to_owned()));
+    }
+    if line == "gateway< refusal" {
+        return Some(Action::Refusal);
     }
     if line == "gateway< exit" {
         return Some(Action::Exit);

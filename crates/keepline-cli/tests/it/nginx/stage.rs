@@ -103,6 +103,13 @@ impl Stage {
                 String::new()
             }
             Action::Exit => gateway.own().exited().await.to_string(),
+            // Nginx tells its workers to quit before it closes the port itself.
+            Action::Refusal => {
+                while TcpStream::connect(self.gateway()).await.is_ok() {
+                    sleep(Duration::from_millis(2)).await;
+                }
+                "refused".to_owned()
+            }
         }
     }
 
