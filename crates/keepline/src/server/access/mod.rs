@@ -2,7 +2,7 @@
 //!
 //! A layer around a service sees neither what is refused before it, nor how many bytes left, nor
 //! what becomes of the connection; so this is told by the connection itself ([`record`]), to a hook
-//! and, as a line ([`format`]), to `tracing`. Where nobody wants to know, an exchange pays nothing.
+//! and, as a line ([`mod@format`]), to `tracing`. Where nobody wants to know, an exchange pays nothing.
 
 mod format;
 mod record;
