@@ -56,13 +56,11 @@ impl Line {
         } else {
             VecDeque::new()
         };
-        let opens: Vec<_> = std::iter::from_fn(|| queue.cover()).collect();
+        let opens = queue.cover_all();
         drop(queue);
         wake.into_iter().for_each(Waker::wake);
         released.into_iter().for_each(Job::release);
-        for line in opens {
-            run::spawn(&self.shared, &self.pipeline, line, VecDeque::new());
-        }
+        run::spawn_all(&self.shared, &self.pipeline, opens);
         self.poll_due(cx, (now, room))
     }
 
@@ -178,18 +176,13 @@ impl Line {
         queue.answered(self.id, gone);
         queue.retire(self.id);
         let other = (!jobs.is_empty()).then(|| queue.open(jobs.len()));
-        let opens: Vec<_> = std::iter::from_fn(|| queue.cover()).collect();
+        let opens = queue.cover_all();
         let wake = queue.rouse();
         drop(queue);
         wake.into_iter().for_each(Waker::wake);
-        for line in other.into_iter().chain(opens) {
-            // The first of them is the other one, if there is any.
-            run::spawn(
-                &self.shared,
-                &self.pipeline,
-                line,
-                std::mem::take(&mut jobs),
-            );
+        if let Some(line) = other {
+            run::spawn(&self.shared, &self.pipeline, line, jobs);
         }
+        run::spawn_all(&self.shared, &self.pipeline, opens);
     }
 }

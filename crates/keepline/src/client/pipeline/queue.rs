@@ -135,6 +135,11 @@ impl<J, W> Queue<J, W> {
         (self.waiting.len() > self.free).then(|| self.open(0))
     }
 
+    /// All the lines to open that [`cover`](Self::cover) asks for.
+    pub(super) fn cover_all(&mut self) -> Vec<LineId> {
+        std::iter::from_fn(|| self.cover()).collect()
+    }
+
     /// A new line, which has to be opened, with so many requests.
     pub(super) fn open(&mut self, load: usize) -> LineId {
         let seat = Seat {

@@ -55,6 +55,13 @@ pub(super) fn spawn(
     tokio::spawn(task.run());
 }
 
+/// Opens lines for what waits.
+pub(super) fn spawn_all(shared: &Arc<Shared>, pipeline: &Arc<Pipeline>, lines: Vec<LineId>) {
+    for line in lines {
+        spawn(shared, pipeline, line, VecDeque::new());
+    }
+}
+
 /// Why a request is sent again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Why {
@@ -168,11 +175,9 @@ impl Task {
         let pipeline = &self.seat.pipeline;
         let mut queue = pipeline.lock();
         queue.renew(self.seat.line);
-        let opens: Vec<_> = std::iter::from_fn(|| queue.cover()).collect();
+        let opens = queue.cover_all();
         drop(queue);
-        for line in opens {
-            spawn(&self.seat.shared, pipeline, line, VecDeque::new());
-        }
+        spawn_all(&self.seat.shared, pipeline, opens);
     }
 
     /// No connection could be made. One request learns why; the others go their own way, as they
