@@ -4,14 +4,17 @@
 //! parts, undefined ones as nothing. Nothing is allocated but what the caller's buffer needs.
 
 use std::io::Write;
-use std::ops::Range;
 use std::time::SystemTime;
 
 use keepline::net::PeerAddr;
 use keepline::proto::RequestHead;
 use keepline::server::RequestInfo;
 
-use super::fields::is_field;
+use super::append::{
+    append_display, append_number, append_peer, append_port, append_some, append_time,
+};
+use super::captures::Captures;
+use super::lookup::first;
 use super::state::{Attempt, Request, ip_of};
 use super::time::{Civil, append_msec, append_seconds};
 use crate::config::{MapId, Pattern, Piece, ServerName, Template, Variable};
@@ -22,29 +25,6 @@ pub(crate) struct View<'a> {
     pub(crate) request: &'a Request<'a>,
     pub(crate) head: &'a RequestHead,
     pub(crate) info: &'a RequestInfo,
-}
-
-/// The groups of a regular expression that matched, with a copy of what they are parts of.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Captures {
-    text: Vec<u8>,
-    groups: Vec<Option<Range<usize>>>,
-}
-
-impl Captures {
-    /// The groups of `pattern` in `text`; `None` if it does not match.
-    pub(crate) fn of(pattern: &Pattern, text: &[u8]) -> Option<Self> {
-        let found = pattern.captures(text)?;
-        Some(Self {
-            groups: found,
-            text: text.to_vec(),
-        })
-    }
-
-    /// Group `index`; 0 is the whole match.
-    pub(crate) fn group(&self, index: usize) -> Option<&[u8]> {
-        self.text.get(self.groups.get(index)?.clone()?)
-    }
 }
 
 /// How deep maps may refer to each other: one that refers to itself is undefined there.
@@ -296,21 +276,13 @@ impl View<'_> {
             }
             Variable::UpstreamHttp(name) => {
                 let head = request.answer.as_ref();
-                let value = head.and_then(|head| {
-                    let mut fields = head.fields().iter();
-                    fields.find(|field| is_field(field.name(), name))
-                });
-                return append_some(value.map(|field| field.value()), out);
+                return append_some(head.and_then(|head| first(head.fields(), name)), out);
             }
             Variable::UpstreamTrailer(name) => {
                 let trailers = request.trailers.as_ref();
-                let value = trailers.and_then(|fields| {
-                    let mut fields = fields.iter();
-                    fields.find(|field| is_field(field.name(), name))
-                });
-                return append_some(value.map(|field| field.value()), out);
+                return append_some(trailers.and_then(|fields| first(fields, name)), out);
             }
-            Variable::UpstreamCookie(name) => return self.upstream_cookie(name, out),
+            Variable::UpstreamCookie(name) => return append_some(self.upstream_cookie(name), out),
         }
         true
     }
@@ -333,76 +305,6 @@ impl View<'_> {
         }
     }
 
-    /// The first field with this name, in the spelling of variables.
-    fn field(&self, name: &str) -> Option<&[u8]> {
-        let mut fields = self.head.fields().iter();
-        let field = fields.find(|field| is_field(field.name(), name))?;
-        Some(field.value())
-    }
-
-    /// All values of a field, as nginx joins them.
-    fn joined(&self, name: &str, out: &mut Vec<u8>) -> bool {
-        let separator: &[u8] = if name == "cookie" { b"; " } else { b", " };
-        let mut is_first = true;
-        for field in self.head.fields() {
-            if is_field(field.name(), name) {
-                if !std::mem::take(&mut is_first) {
-                    out.extend_from_slice(separator);
-                }
-                out.extend_from_slice(field.value());
-            }
-        }
-        !is_first
-    }
-
-    fn argument(&self, name: &str) -> Option<&[u8]> {
-        let args = self.request.subject.args(self.head.target());
-        args.split(|&byte| byte == b'&').find_map(|pair| {
-            let equals = pair.iter().position(|&byte| byte == b'=')?;
-            let is_it = pair[..equals].eq_ignore_ascii_case(name.as_bytes());
-            is_it.then(|| &pair[equals + 1..])
-        })
-    }
-
-    fn cookie(&self, name: &str) -> Option<&[u8]> {
-        let fields = self.head.fields().iter();
-        fields
-            .filter(|field| field.is("cookie"))
-            .flat_map(|field| field.value().split(|&byte| byte == b';'))
-            .find_map(|pair| {
-                let pair = pair.trim_ascii();
-                let equals = pair.iter().position(|&byte| byte == b'=')?;
-                let is_it = pair[..equals].eq_ignore_ascii_case(name.as_bytes());
-                is_it.then(|| &pair[equals + 1..])
-            })
-    }
-
-    fn upstream_cookie(&self, name: &str, out: &mut Vec<u8>) -> bool {
-        let Some(head) = &self.request.answer else {
-            return false;
-        };
-        let value = head.fields().iter().find_map(|field| {
-            let pair = field.is("set-cookie").then(|| field.value())?;
-            let pair = pair.split(|&byte| byte == b';').next()?.trim_ascii();
-            let equals = pair.iter().position(|&byte| byte == b'=')?;
-            let is_it = pair[..equals].eq_ignore_ascii_case(name.as_bytes());
-            is_it.then(|| &pair[equals + 1..])
-        });
-        append_some(value, out)
-    }
-
-    /// The user name of Basic credentials, which may be wrong: nobody has checked them.
-    fn remote_user(&self) -> Option<Vec<u8>> {
-        let value = self.field("authorization")?;
-        let (scheme, encoded) = value.split_at_checked(6)?;
-        if !scheme.eq_ignore_ascii_case(b"basic ") {
-            return None;
-        }
-        let decoded = super::base64::decode(encoded.trim_ascii())?;
-        let end = decoded.iter().position(|&byte| byte == b':')?;
-        Some(decoded[..end].to_vec())
-    }
-
     /// Root or alias with the path below it.
     pub(crate) fn append_filename(&self, out: &mut Vec<u8>) {
         let settings = &self.request.scope.settings;
@@ -415,43 +317,6 @@ impl View<'_> {
             self.append(&settings.root, out);
             out.extend_from_slice(path);
         }
-    }
-
-    /// What the connection was told of its future.
-    fn sent_connection(&self) -> &'static [u8] {
-        match &self.request.sent {
-            sent if sent.status == 101 => b"upgrade",
-            sent if sent.is_kept => b"keep-alive",
-            _ => b"close",
-        }
-    }
-
-    fn sent(&self, name: &str, out: &mut Vec<u8>) -> bool {
-        let sent = &self.request.sent;
-        match name {
-            "connection" if sent.status != 0 => {
-                return append_some(Some(self.sent_connection()), out);
-            }
-            "keep_alive" if sent.is_kept => {
-                let plan = self.request.plan;
-                let Some(seconds) = plan.and_then(|plan| plan.terms.told_idle_seconds) else {
-                    return false;
-                };
-                out.extend_from_slice(b"timeout=");
-                append_number(seconds, out);
-                return true;
-            }
-            _ => {}
-        }
-        let fields = &self.request.sent.fields;
-        let mut is_first = true;
-        for (_, value) in fields.iter().filter(|(field, _)| is_field(field, name)) {
-            if !std::mem::take(&mut is_first) {
-                out.extend_from_slice(b", ");
-            }
-            out.extend_from_slice(value);
-        }
-        !is_first
     }
 
     fn map(&self, map: MapId, depth: u8, out: &mut Vec<u8>) -> bool {
@@ -557,45 +422,4 @@ fn each(
         append(attempt, out);
     }
     !is_first
-}
-
-fn append_some(value: Option<&[u8]>, out: &mut Vec<u8>) -> bool {
-    match value {
-        Some(value) => {
-            out.extend_from_slice(value);
-            true
-        }
-        None => false,
-    }
-}
-
-pub(super) fn append_number(number: u64, out: &mut Vec<u8>) {
-    let _ = write!(out, "{number}");
-}
-
-fn append_display(value: &dyn std::fmt::Display, out: &mut Vec<u8>) {
-    let _ = write!(out, "{value}");
-}
-
-fn append_time(time: Option<std::time::Duration>, out: &mut Vec<u8>) {
-    match time {
-        Some(time) => append_seconds(time, out),
-        None => out.push(b'-'),
-    }
-}
-
-fn append_peer(peer: PeerAddr, out: &mut Vec<u8>) -> bool {
-    match peer {
-        PeerAddr::Tcp(address) => append_display(&ip_of(address), out),
-        _ => out.extend_from_slice(b"unix:"),
-    }
-    true
-}
-
-fn append_port(peer: PeerAddr, out: &mut Vec<u8>) -> bool {
-    match peer {
-        PeerAddr::Tcp(address) => append_number(u64::from(address.port()), out),
-        _ => return false,
-    }
-    true
 }

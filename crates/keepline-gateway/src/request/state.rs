@@ -8,7 +8,7 @@ use keepline::OpenReason;
 use keepline::proto::{BodyLength, Field, Fields, RequestHead, ResponseHead};
 use tokio::time::Instant;
 
-use super::evaluate::Captures;
+use super::captures::Captures;
 use crate::config::{Content, Location, Matcher, ProxyPass, ProxyTarget, Scope, Server, SlotId};
 use crate::exchange::Plan;
 use crate::gateway::{Endpoint, Live};
