@@ -34,18 +34,34 @@ struct Bounds<'l> {
 
 /// The file, and what of it has been read.
 #[derive(Debug)]
-enum Spill {
-    /// Memory has been enough so far.
-    Unneeded,
-    Open {
-        file: TempFile,
-        read: u64,
-    },
-    /// It cannot be written any more; what is in it can still be read.
-    Full {
-        file: Option<TempFile>,
-        read: u64,
-    },
+struct Spill {
+    file: Option<TempFile>,
+    read: u64,
+    /// No file can be made, or this one not be written, any more; what is in it can still be read.
+    is_broken: bool,
+}
+
+impl Spill {
+    /// What waits in it.
+    fn waiting(&self) -> u64 {
+        let written = self.file.as_ref().map_or(0, TempFile::length);
+        written - self.read
+    }
+
+    /// The oldest bytes, at most `most`; `None` if nothing waits.
+    fn take(&mut self, most: usize) -> io::Result<Option<Bytes>> {
+        let Some(file) = self.file.as_mut().filter(|file| self.read < file.length()) else {
+            return Ok(None);
+        };
+        let piece = file.piece(self.read, most)?;
+        self.read += piece.len() as u64;
+        if self.read == file.length() {
+            // What comes next may use the room again.
+            file.empty();
+            self.read = 0;
+        }
+        Ok(Some(piece))
+    }
 }
 
 /// What a file has to do with bytes that were added.
@@ -69,22 +85,17 @@ impl<'l> Backlog<'l> {
                 directory: &proxy.temp_path,
             },
             memory: BytesMut::new(),
-            spill: Spill::Unneeded,
+            spill: Spill {
+                file: None,
+                read: 0,
+                is_broken: false,
+            },
         }
     }
 
     /// Nothing waits.
     pub(super) fn is_empty(&self) -> bool {
-        self.memory.is_empty() && self.filed() == 0
-    }
-
-    /// What waits in the file.
-    fn filed(&self) -> u64 {
-        match &self.spill {
-            Spill::Open { file, read } => file.length() - read,
-            Spill::Full { file, read } => file.as_ref().map_or(0, |file| file.length() - read),
-            Spill::Unneeded => 0,
-        }
+        self.memory.is_empty() && self.spill.waiting() == 0
     }
 
     /// A further piece may be added. (One piece, whatever its size: it was read already.)
@@ -103,46 +114,44 @@ impl<'l> Backlog<'l> {
 
     /// Moves what is in memory to the file, as far as that may grow.
     fn spill_over(&mut self) -> Kept {
-        if self.bounds.file == 0 {
+        let Self {
+            bounds,
+            memory,
+            spill,
+        } = self;
+        if bounds.file == 0 || spill.is_broken {
             return Kept::Room;
         }
-        let mut kept = Kept::Room;
-        if matches!(self.spill, Spill::Unneeded) {
-            self.spill = match TempFile::create(self.bounds.directory, Afterwards::Removed) {
-                Ok(file) => Spill::Open { file, read: 0 },
-                Err(error) => {
-                    self.spill = Spill::Full {
-                        file: None,
-                        read: 0,
-                    };
-                    return Kept::Unwritten(error);
-                }
-            };
-            kept = Kept::NewFile;
+        let is_new = spill.file.is_none();
+        match Self::write(bounds, memory, &mut spill.file) {
+            Ok(()) if is_new => Kept::NewFile,
+            Ok(()) => Kept::Room,
+            Err(error) => {
+                spill.is_broken = true;
+                Kept::Unwritten(error)
+            }
         }
-        while let Spill::Open { file, read } = &mut self.spill {
-            let left = self.bounds.file.saturating_sub(file.length());
+    }
+
+    fn write(
+        bounds: &Bounds<'_>,
+        memory: &mut BytesMut,
+        file: &mut Option<TempFile>,
+    ) -> io::Result<()> {
+        let file = match file {
+            Some(file) => file,
+            None => file.insert(TempFile::create(bounds.directory, Afterwards::Removed)?),
+        };
+        loop {
+            let left = bounds.file.saturating_sub(file.length());
             let left = usize::try_from(left).unwrap_or(usize::MAX);
-            let size = self.memory.len().min(self.bounds.write).min(left);
+            let size = memory.len().min(bounds.write).min(left);
             if size == 0 {
-                break;
+                return Ok(());
             }
-            match file.append(&self.memory[..size]) {
-                Ok(()) => self.memory.advance(size),
-                Err(error) => {
-                    let read = *read;
-                    self.spill = match std::mem::replace(&mut self.spill, Spill::Unneeded) {
-                        Spill::Open { file, .. } => Spill::Full {
-                            file: Some(file),
-                            read,
-                        },
-                        other => other,
-                    };
-                    return Kept::Unwritten(error);
-                }
-            }
+            file.append(&memory[..size])?;
+            memory.advance(size);
         }
-        kept
     }
 
     /// Takes the oldest bytes, at most `most`; `None` if nothing waits.
@@ -150,25 +159,8 @@ impl<'l> Backlog<'l> {
     /// # Errors
     /// The file cannot be read: what follows is lost.
     pub(super) fn take(&mut self, most: usize) -> io::Result<Option<Bytes>> {
-        let filed = match &mut self.spill {
-            Spill::Open { file, read }
-            | Spill::Full {
-                file: Some(file),
-                read,
-            } if *read < file.length() => {
-                let piece = file.piece(*read, most)?;
-                *read += piece.len() as u64;
-                if *read == file.length() {
-                    // What comes next may use the room again.
-                    file.empty();
-                    *read = 0;
-                }
-                Some(piece)
-            }
-            Spill::Open { .. } | Spill::Full { .. } | Spill::Unneeded => None,
-        };
-        if filed.is_some() {
-            return Ok(filed);
+        if let Some(filed) = self.spill.take(most)? {
+            return Ok(Some(filed));
         }
         let size = self.memory.len().min(most);
         Ok((size > 0).then(|| self.memory.split_to(size).freeze()))

@@ -99,12 +99,7 @@ impl Serving<'_, '_, '_> {
     /// The answer ends here, whatever is missing.
     fn cut(&mut self, relay: &mut Relay<'_, '_>, error: &Error) {
         match mem::replace(&mut relay.source, Source::Whole) {
-            Source::Upstream(from, seat) => {
-                self.note_exchange(&from, relay.received);
-                self.complain_of_content(error);
-                from.close(CloseReason::Cancelled);
-                drop(seat);
-            }
+            Source::Upstream(from, seat) => self.leave((from, seat), relay.received, error),
             // Told when it happened.
             Source::Cut(_) => {}
             Source::Whole => self.complain_of_content(error),
@@ -296,15 +291,19 @@ impl Serving<'_, '_, '_> {
 
     /// The upstream sends no more, and that was not all: what has come is still passed on.
     fn cut_source(&mut self, relay: &mut Relay<'_, '_>, error: Error) {
-        let source = mem::replace(&mut relay.source, Source::Cut(super::pass::gone()));
-        if let Source::Upstream(from, seat) = source {
+        if let Source::Upstream(from, seat) = mem::replace(&mut relay.source, Source::Whole) {
             self.patience.clear();
-            self.note_exchange(&from, relay.received);
-            self.complain_of_content(&error);
-            from.close(CloseReason::Cancelled);
-            drop(seat);
+            self.leave((from, seat), relay.received, &error);
         }
         relay.source = Source::Cut(error);
+    }
+
+    /// The rest of an answer is not waited for: its connection ends, and its seat is free.
+    fn leave(&mut self, (from, seat): (client::Exchange, Seat<'_>), received: u64, error: &Error) {
+        self.note_exchange(&from, received);
+        self.complain_of_content(error);
+        from.close(CloseReason::Cancelled);
+        drop(seat);
     }
 
     fn report(&self, kept: &Kept) {
