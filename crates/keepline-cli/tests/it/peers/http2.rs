@@ -81,6 +81,27 @@ impl Site {
         let path = self.scratch.path().join(name);
         path.to_str().expect("it is ASCII").to_owned()
     }
+
+    /// Serves it with ten streams at a time on a connection, without TLS and with it.
+    async fn nghttpd(
+        &self,
+        nghttpd: PathBuf,
+        plain: &ReservedPort,
+        tls: &ReservedPort,
+    ) -> [Process; 2] {
+        let start = async |port: &ReservedPort, args: &[&str]| {
+            let mut command = Command::new(&nghttpd);
+            command.args(["-a", "127.0.0.1", "-m", "10", "-d", &self.path("")]);
+            command.args(args);
+            Process::serve(command, port.port()).await
+        };
+        let (one, other) = (plain.port().to_string(), tls.port().to_string());
+        let keys = [self.path("key.pem"), self.path("cert.pem")];
+        [
+            start(plain, &["--no-tls", &one]).await,
+            start(tls, &[&other, &keys[0], &keys[1]]).await,
+        ]
+    }
 }
 
 #[tokio::test]
@@ -90,19 +111,7 @@ async fn nghttpd_with_and_without_tls_and_with_few_streams() {
     };
     let site = Site::new("nghttpd");
     let [plain, tls] = [(); 2].map(|()| ReservedPort::new().expect("a port is free"));
-    let start = async |port: &ReservedPort, args: &[&str]| {
-        let mut command = Command::new(&nghttpd);
-        command.args(["-a", "127.0.0.1", "-m", "10", "-d", &site.path("")]);
-        command.args(args);
-        Process::serve(command, port.port()).await
-    };
-    let (one, other) = (plain.port().to_string(), tls.port().to_string());
-    let _plain = start(&plain, &["--no-tls", &one]).await;
-    let _tls = start(
-        &tls,
-        &[&other, &site.path("key.pem"), &site.path("cert.pem")],
-    )
-    .await;
+    let _running = site.nghttpd(nghttpd, &plain, &tls).await;
 
     let url = format!("http://{}/lines", plain.addr());
     let sequential = get(plain.port(), &["--http2", "-n", "50", &url], 1..=1).await;
@@ -135,16 +144,7 @@ async fn a_load_of_streams_has_the_connections_that_were_asked_for() {
     };
     let site = Site::new("nghttpd-bench");
     let [plain, tls] = [(); 2].map(|()| ReservedPort::new().expect("a port is free"));
-    let start = async |port: &ReservedPort, args: &[&str]| {
-        let mut command = Command::new(&nghttpd);
-        command.args(["-a", "127.0.0.1", "-m", "10", "-d", &site.path("")]);
-        command.args(args);
-        Process::serve(command, port.port()).await
-    };
-    let (one, other) = (plain.port().to_string(), tls.port().to_string());
-    let _plain = start(&plain, &["--no-tls", &one]).await;
-    let keys = [site.path("key.pem"), site.path("cert.pem")];
-    let _tls = start(&tls, &[&other, &keys[0], &keys[1]]).await;
+    let _running = site.nghttpd(nghttpd, &plain, &tls).await;
 
     let prior = format!("http://{}/lines", plain.addr());
     let agreed = format!("https://{}/lines", tls.addr());
