@@ -36,6 +36,7 @@ fn ask(
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn a_request_says_its_version_and_one_of_http_1_0_is_never_chunked() {
     use BodyLength::{Known, Unknown, UntilClose};
     let (old, new) = (Version::HTTP_10, Version::HTTP_11);
