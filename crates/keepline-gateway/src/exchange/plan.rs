@@ -57,7 +57,8 @@ impl Plan {
         let mut sets: Vec<SetField> = settings
             .set_headers
             .iter()
-            .filter(|(_, value)| !value.is_empty())
+            // Host set to nothing is $proxy_host to HTTP/1.1, and missing to HTTP/1.0.
+            .filter(|(name, value)| !value.is_empty() || name.eq_ignore_ascii_case("host"))
             .map(|(name, value)| SetField {
                 name: name.as_bytes().into(),
                 value: value.clone(),
