@@ -72,6 +72,7 @@ pub mod persistence;
 mod scan;
 pub mod state;
 pub mod target;
+mod whole;
 
 pub use body::{BodyLength, DataFrame};
 pub use connection::{Connection, Event, Received};
