@@ -2,13 +2,16 @@
 //! connection the right one.
 
 use std::borrow::Cow;
-use std::net::SocketAddr;
+use std::future::poll_fn;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::Deref;
 use std::sync::Arc;
+use std::task::Poll;
 
 use http::Uri;
 use keepline::Error;
 use keepline::client::Target;
+use keepline::net::Resolve;
 use keepline::tls::ClientTls;
 
 use super::peer_tls::client_tls;
@@ -20,6 +23,7 @@ use crate::config::{
 };
 use crate::request::without_port;
 use crate::upstream::Group;
+use crate::upstream::names::Unresolved;
 
 /// What connections for a scope depend on, as far as it is known beforehand.
 #[derive(Debug)]
@@ -164,7 +168,7 @@ impl Targets {
 
 impl<'l> Serving<'_, '_, 'l> {
     /// Where `proxy_pass` leads.
-    pub(super) fn aim(&mut self, pass: &'l ProxyPass) -> Result<Aim<'l>, Answer> {
+    pub(super) async fn aim(&mut self, pass: &'l ProxyPass) -> Result<Aim<'l>, Answer> {
         let Some(plan) = self.request.plan else {
             return Err(Answer::Status(500));
         };
@@ -186,12 +190,12 @@ impl<'l> Serving<'_, '_, 'l> {
                     authority: None,
                 })
             }
-            ProxyTarget::Variable(url) => self.aim_at(plan, url),
+            ProxyTarget::Variable(url) => self.aim_at(plan, url).await,
         }
     }
 
     /// Where a URL leads that was made of variables.
-    fn aim_at(&mut self, plan: &'l Plan, url: &Template) -> Result<Aim<'l>, Answer> {
+    async fn aim_at(&mut self, plan: &'l Plan, url: &Template) -> Result<Aim<'l>, Answer> {
         let url = self.view().value(url);
         let Some(url) = Url::parse(&url) else {
             self.complain(
@@ -207,7 +211,7 @@ impl<'l> Serving<'_, '_, 'l> {
         let live = self.request.live;
         let group = match live.upstream_named(url.authority) {
             Some(UpstreamId(known)) => Chosen::Known(&live.groups[known]),
-            None => Chosen::Named(self.named(url.host, port)?),
+            None => Chosen::Named(self.named(plan, url.host, port).await?),
         };
         Ok(Aim {
             group,
@@ -222,23 +226,66 @@ impl<'l> Serving<'_, '_, 'l> {
     }
 
     /// An upstream that no block describes: its connections are not kept, as in nginx.
-    fn named(&self, host: &str, port: u16) -> Result<Arc<Group>, Answer> {
+    async fn named(&mut self, plan: &Plan, host: &str, port: u16) -> Result<Arc<Group>, Answer> {
         let bare = host.trim_start_matches('[').trim_end_matches(']');
-        let Ok(ip) = bare.parse() else {
-            self.complain(
-                Level::Error,
-                None,
-                format_args!("no resolver defined to resolve {host}"),
-            );
-            return Err(Answer::Status(502));
+        let mut ips = match bare.parse() {
+            Ok(ip) => vec![ip],
+            Err(_) => self.resolve(plan, host).await?,
         };
-        let address = Address::Inet(SocketAddr::new(ip, port));
-        let group = self.request.live.unlisted(&address, || {
-            let mut upstream = Upstream::new(host, vec![UpstreamServer::new(address.clone())]);
+        // Name servers change the order with each answer, and that makes no other upstream.
+        ips.sort_unstable();
+        let addresses = ips.into_iter().map(|ip| SocketAddr::new(ip, port));
+        let addresses = addresses.map(Address::Inet).collect();
+        let named = (host.into(), addresses);
+        let group = self.request.live.unlisted(named, |(name, addresses)| {
+            let server = |address: &Address| UpstreamServer {
+                // As in nginx, where each request begins anew with all of them.
+                max_fails: 0,
+                ..UpstreamServer::new(address.clone())
+            };
+            let mut upstream = Upstream::new(&**name, addresses.iter().map(server).collect());
             upstream.is_implicit = true;
             Group::new(&Arc::new(upstream))
         });
         group.map_err(|_| Answer::Status(500))
+    }
+
+    /// Asks the `resolver` for a name, together with the client and within `resolver_timeout`.
+    async fn resolve(&mut self, plan: &Plan, host: &str) -> Result<Vec<IpAddr>, Answer> {
+        let Some(resolver) = &plan.resolver else {
+            let message = format_args!("no resolver defined to resolve {host}");
+            self.complain(Level::Error, None, message);
+            return Err(Answer::Status(502));
+        };
+        let minds_abort = !self.request.scope.proxy.ignore_client_abort;
+        let limit = self.request.scope.settings.resolver_timeout;
+        let mut resolving = resolver.resolve(&host.to_ascii_lowercase());
+        self.patience.set(Some(limit));
+        let found = poll_fn(|cx| {
+            if let Poll::Ready(found) = resolving.as_mut().poll(cx) {
+                return Poll::Ready(Some(found.map_err(|error| Unresolved::from(&error))));
+            }
+            if minds_abort && self.exchange.poll_watch(cx).is_ready() {
+                return Poll::Ready(None);
+            }
+            let expired = self.patience.poll(cx);
+            expired.map(|()| Some(Err(Unresolved::TimedOut)))
+        })
+        .await;
+        self.patience.clear();
+        let why = match found {
+            None => {
+                let message = format_args!("client prematurely closed connection");
+                self.complain(Level::Info, Some("resolving the upstream's name"), message);
+                return Err(Answer::ClientGone);
+            }
+            Some(Ok(resolved)) if !resolved.addresses.is_empty() => return Ok(resolved.addresses),
+            Some(Ok(_)) => Unresolved::NotFound,
+            Some(Err(why)) => why,
+        };
+        let message = format_args!("{host} could not be resolved ({why})");
+        self.complain(Level::Error, None, message);
+        Err(Answer::Status(502))
     }
 
     /// What a connection to a server of the upstream depends on.

@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use keepline::net::Hickory;
 use rustls::ServerConfig;
 
 use super::endpoint::Endpoint;
@@ -14,17 +15,20 @@ use super::logs::Logs;
 use super::process::{Clients, Process};
 use super::start::StartError;
 use crate::config::{
-    Address, Config, Http, ListenAddress, Location, Map, MapId, Op, Program, Scope, ScopeId,
-    UpstreamId, ZoneId,
+    Address, Config, Http, ListenAddress, Location, Map, MapId, Op, Program, Resolver, Scope,
+    ScopeId, UpstreamId, ZoneId,
 };
 use crate::error_log::ErrorLogs;
 use crate::exchange::Plan;
 use crate::limit::Zone;
 use crate::route::{Locations, MapRows};
-use crate::upstream::Group;
+use crate::upstream::{Group, names};
 
 /// Servers that only requests have named, at most: whoever sends them decides how many there are.
 const MOST_UNLISTED: usize = 1000;
+
+/// The name of a server that no upstream names, and its addresses.
+pub(crate) type Unlisted = (Box<str>, Vec<Address>);
 
 /// A configuration in force.
 #[derive(Debug)]
@@ -35,8 +39,11 @@ pub(crate) struct Live {
     /// By [`UpstreamId`].
     pub(crate) groups: Vec<Arc<Group>>,
     by_name: HashMap<Box<str>, UpstreamId>,
-    /// Servers that only requests have named.
-    unlisted: Mutex<HashMap<Address, Arc<Group>>>,
+    /// Servers that only requests have named, by name and addresses.
+    unlisted: Mutex<HashMap<Unlisted, Arc<Group>>>,
+    /// Who is asked for names while requests come; as long as a reload doesn't change it, with what it
+    /// remembers.
+    resolvers: Vec<(Resolver, Hickory)>,
     /// The locations of each server, by its place in `http.servers`.
     locations: Vec<Locations>,
     plans: HashMap<ScopeId, Plan>,
@@ -61,6 +68,7 @@ impl Live {
     ) -> Result<Self, StartError> {
         let http = config.http.clone().unwrap_or_default();
         let groups = groups(&http, before)?;
+        let resolvers = resolvers(&http, before)?;
         let logs = Logs::open(&http, before.map(|before| &before.logs))?;
         let zones = http.limit_req_zones.iter().map(|spec| {
             let known = before.and_then(|before| {
@@ -84,8 +92,9 @@ impl Live {
             endpoints,
             by_name: by_name.collect(),
             unlisted: Mutex::default(),
-            plans: plans(&http, &groups, &logs)?,
+            plans: plans(&http, &groups, &logs, &resolvers)?,
             logs,
+            resolvers,
             zones,
             groups,
             locations,
@@ -115,18 +124,18 @@ impl Live {
     /// The group of a server that no upstream names; made when it is first asked for.
     pub(crate) fn unlisted(
         &self,
-        address: &Address,
-        make: impl FnOnce() -> Result<Arc<Group>, keepline::Error>,
+        named: Unlisted,
+        make: impl FnOnce(&Unlisted) -> Result<Arc<Group>, keepline::Error>,
     ) -> Result<Arc<Group>, keepline::Error> {
         let mut known = self.unlisted.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(group) = known.get(address) {
+        if let Some(group) = known.get(&named) {
             return Ok(Arc::clone(group));
         }
         if known.len() >= MOST_UNLISTED {
             known.clear();
         }
-        let group = make()?;
-        known.insert(address.clone(), Arc::clone(&group));
+        let group = make(&named)?;
+        known.insert(named, Arc::clone(&group));
         Ok(group)
     }
 
@@ -196,24 +205,50 @@ fn plans(
     http: &Http,
     groups: &[Arc<Group>],
     logs: &Logs,
+    resolvers: &[(Resolver, Hickory)],
 ) -> Result<HashMap<ScopeId, Plan>, StartError> {
     let mut plans = HashMap::new();
     let mut failed = None;
-    let mut add = |scope: &Scope| match Plan::new(scope, groups, logs) {
+    let mut add = |scope: &Scope| match Plan::new(scope, groups, logs, resolvers) {
         Ok(plan) => {
             plans.insert(scope.id, plan);
         }
         Err(error) => failed = Some(StartError::scope(error)),
     };
+    each_scope(http, &mut add);
+    failed.map_or(Ok(plans), Err)
+}
+
+/// Who is asked for names in any scope.
+fn resolvers(http: &Http, before: Option<&Live>) -> Result<Vec<(Resolver, Hickory)>, StartError> {
+    let mut resolvers: Vec<(Resolver, Hickory)> = Vec::new();
+    let mut failed = None;
+    each_scope(http, &mut |scope: &Scope| {
+        let Some(wanted) = &scope.settings.resolver else {
+            return;
+        };
+        let is_it = |known: &&(Resolver, Hickory)| known.0 == *wanted;
+        if resolvers.iter().any(|known| is_it(&known)) {
+            return;
+        }
+        let known = before.and_then(|before| before.resolvers.iter().find(is_it));
+        match known.map_or_else(|| names::asker(wanted), |known| Ok(known.1.clone())) {
+            Ok(asker) => resolvers.push((wanted.clone(), asker)),
+            Err(error) => failed = Some(StartError::scope(error)),
+        }
+    });
+    failed.map_or(Ok(resolvers), Err)
+}
+
+fn each_scope(http: &Http, add: &mut impl FnMut(&Scope)) {
     for server in &http.servers {
         add(&server.scope);
-        of_program(&server.rewrite, &mut add);
+        of_program(&server.rewrite, add);
         let named = server.named_locations.iter().map(|(_, location)| location);
         for location in server.locations.iter().chain(named) {
-            of_location(location, &mut add);
+            of_location(location, add);
         }
     }
-    failed.map_or(Ok(plans), Err)
 }
 
 fn of_location(location: &Location, add: &mut impl FnMut(&Scope)) {

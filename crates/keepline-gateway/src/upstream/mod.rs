@@ -5,6 +5,7 @@
 mod balance;
 mod group;
 mod hash;
+pub(crate) mod names;
 mod next;
 
 pub(crate) use balance::{Asker, Fared, Tried};

@@ -18,6 +18,7 @@ mod names;
 mod proxy;
 mod proxy_pass;
 mod proxy_rewrite;
+mod resolver;
 mod rewrite;
 mod server;
 mod server_name;

@@ -112,7 +112,7 @@ fn server(directive: &Directive, outside: &dyn Outside) -> Result<UpstreamServer
     let address = directive.arg(0)?;
     let mut server = UpstreamServer {
         name: address.text.as_str().into(),
-        addresses: addresses(&address.text, 80, address, outside)?,
+        addresses: addresses(&address.text, 80, address, "upstream", outside)?,
         ..UpstreamServer::new(Address::Unix("".into()))
     };
     for word in directive.args.iter().skip(1) {
@@ -156,6 +156,7 @@ pub(super) fn addresses(
     text: &str,
     default_port: u16,
     word: &Word,
+    what: &str,
     outside: &dyn Outside,
 ) -> Result<Vec<Address>, ConfError> {
     if let Some(path) = text.strip_prefix("unix:") {
@@ -173,7 +174,7 @@ pub(super) fn addresses(
     if let Ok(address) = bare.parse() {
         return Ok(vec![Address::Inet(SocketAddr::new(address, port))]);
     }
-    let what = format!("host not found in upstream \"{text}\"");
+    let what = format!("host not found in {what} \"{text}\"");
     let found = outside.addresses(bare);
     let found = found.map_err(|error| ConfError::new(&word.place, what).note(error.to_string()))?;
     let found = found

@@ -74,6 +74,23 @@ pub(super) const REFUSED: &[(&str, &str)] = &[
         "invalid parameter \"wieght=2\" in \"server\" directive",
     ),
     (
+        "resolver 127.0.0.1 ipv4=off ipv6=off;",
+        "\"ipv4\" and \"ipv6\" cannot both be \"off\"",
+    ),
+    ("resolver valid=30s;", "no name servers defined"),
+    (
+        "resolver 127.0.0.1 valid=x;",
+        "invalid value \"valid=x\" in \"resolver\" directive",
+    ),
+    (
+        "resolver 127.0.0.1 vaild=5s;",
+        "invalid parameter \"vaild=5s\" in \"resolver\" directive",
+    ),
+    (
+        "resolver nowhere.invalid;",
+        "host not found in resolver \"nowhere.invalid\"",
+    ),
+    (
         "upstream u { server 127.0.0.1 resolve; }",
         "\"resolve\" of \"server\" is not supported yet",
     ),

@@ -57,7 +57,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("proxy_temp_path", "temp"),
     ("random", "two least_conn"),
     ("real_ip_header", "X-Forwarded-For"),
-    ("resolver", "127.0.0.1"),
+    ("resolver", "127.0.0.1 valid=5s ipv6=off"),
     ("return", "200 x"),
     ("rewrite", "^ /x last"),
     ("server_name", "a *.b ~c"),

@@ -32,6 +32,7 @@ pub(super) const READ: &[&str] = &[
     "log_format f '$host ' \"$status\"; access_log a f; server { location /2 { access_log a f if=$host; } }",
     "server { root a/; location /x/ { alias /b/; } location /y { expires modified +1h; } \
      location /z { expires @1h; } location /v { expires $http_x; } }",
+    "resolver 127.0.0.1 [::1]:5353 valid=30s ipv6=off; resolver_timeout 5s; server { resolver 127.0.0.1:54 ipv4=on; }",
     "proxy_buffer_size 16k; server { proxy_buffers 8 16k; }",
     "server { listen 127.0.0.1:8001-8003; listen [::1]:8001; listen unix:/tmp/keepline-test.sock; \
      server_name a *.b .c d.* ~^(?<sub>.+)\\.e$ \"\" ~^\\Qx.y\\E$; }",
@@ -233,6 +234,32 @@ fn keepalive_of_upstreams() {
     assert_eq!(shared.timeout, Duration::from_secs(5));
     assert!(keepalive("keepalive 8 local;").unwrap().is_local);
     assert_eq!(keepalive("keepalive 0;"), None);
+}
+
+#[test]
+fn name_servers_are_inherited_as_a_whole() {
+    let server = server(
+        "resolver localhost [::1]:5353 valid=30s ipv6=off; resolver_timeout 5s; \
+         server { location /own { resolver 127.0.0.1:54; } }",
+    );
+    let address = |text: &str| text.parse().unwrap();
+    let outer = server.scope.settings.resolver.as_ref().unwrap();
+    let expected = Resolver {
+        servers: vec![address("127.0.0.1:53"), address("[::1]:5353")],
+        valid: Some(Duration::from_secs(30)),
+        ipv4: true,
+        ipv6: false,
+    };
+    assert_eq!(*outer, expected);
+    let own = &server.locations[0].scope.settings;
+    let expected = Resolver {
+        servers: vec![address("127.0.0.1:54")],
+        valid: None,
+        ipv4: true,
+        ipv6: true,
+    };
+    assert_eq!(own.resolver.as_ref(), Some(&expected));
+    assert_eq!(own.resolver_timeout, Duration::from_secs(5));
 }
 
 #[test]
