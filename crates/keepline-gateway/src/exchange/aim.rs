@@ -204,7 +204,7 @@ impl<'l> Serving<'_, '_, 'l> {
         let Some(plan) = self.request.plan else {
             return Err(Answer::Status(500));
         };
-        match &pass.target {
+        let aim = match &pass.target {
             ProxyTarget::Fixed {
                 upstream,
                 uri,
@@ -212,18 +212,25 @@ impl<'l> Serving<'_, '_, 'l> {
                 ..
             } => {
                 let group = self.request.live.group(*upstream);
-                Ok(Aim {
+                let uri = uri.as_deref();
+                Aim {
                     group: Chosen::Known(group.ok_or(Answer::Status(500))?),
                     plan,
-                    path: uri
-                        .as_deref()
-                        .map_or(AskedPath::OfRequest, AskedPath::Replaces),
+                    path: uri.map_or(AskedPath::OfRequest, AskedPath::Replaces),
                     scheme: *scheme,
                     authority: None,
-                })
+                }
             }
-            ProxyTarget::Variable(url) => self.aim_at(plan, url).await,
+            ProxyTarget::Variable(url) => self.aim_at(plan, url).await?,
+        };
+        // Whoever comes before the first answer for a server that moves waits for it.
+        if let Some(answers) = aim.group.first_answers() {
+            let limit = self.request.scope.proxy.connect_timeout;
+            if let Waited::ClientGone = self.wait_for(answers, limit).await {
+                return Err(Answer::ClientGone);
+            }
         }
+        Ok(aim)
     }
 
     /// Where a URL leads that was made of variables.

@@ -8,7 +8,6 @@ use super::Serving;
 use super::attempt::{Answered, Failure, MOST_DRAINED};
 use super::content::Content;
 use super::upload::Upload;
-use super::wait::Waited;
 use crate::answer::Answer;
 use crate::config::{Balance, Cause, Level, ProxyPass};
 use crate::upstream::{
@@ -35,12 +34,6 @@ impl<'l> Serving<'_, '_, 'l> {
             Ok(content) => content,
             Err(answer) => return Ok(Some(answer)),
         };
-        if let Some(answers) = aim.group.first_answers() {
-            let limit = self.request.scope.proxy.connect_timeout;
-            if let Waited::ClientGone = self.wait_for(answers, limit).await {
-                return Ok(Some(Answer::ClientGone));
-            }
-        }
         let mut course = self.course(&aim.group);
         loop {
             let asker = Asker {
