@@ -19,13 +19,13 @@ pub(crate) struct Args {
     /// Be done after so long, whatever is known by then
     #[arg(long, value_name = "DUR", default_value = "90s", value_parser = budget)]
     pub(crate) budget: Duration,
+    /// One line of JSON for each connection that was idle, and one with the result last
+    #[arg(long)]
+    pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) polite: PoliteArgs,
     #[command(flatten)]
     pub(crate) tls: TlsArgs,
-    /// One line of JSON for each connection that was idle, and one with the result last
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 /// How much a server may be bothered. 48 connections are opened in all (30 for a host that is not
