@@ -1,5 +1,6 @@
 //! What the bare epoll programs share.
 
+pub mod listen;
 pub mod poller;
 pub mod requests;
 

@@ -41,25 +41,34 @@ struct Connection {
 fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
     let load = Load::from_args()?;
     let exchange = Exchange::learn(&load)?;
+    let mut poller = Poller::new()?;
+    let mut connections = Vec::with_capacity(load.connections);
+    for token in 0..load.connections {
+        connections.push(Connection::open(&load, &poller, token)?);
+    }
+    // Not before, since connections may take long.
     let recorder = Recorder::start(load.amount);
-    let opened = run(&load, &exchange, &recorder).unwrap_or_else(|error| {
+    let outcome = run(&load, &exchange, &recorder, &mut poller, &mut connections);
+    let opened = outcome.unwrap_or_else(|error| {
         recorder.failed(error.to_string());
         0
     });
     Ok(recorder.finish(opened).report())
 }
 
-fn run(load: &Load, exchange: &Exchange, recorder: &Recorder) -> io::Result<u64> {
-    let mut poller = Poller::new()?;
-    let mut connections = Vec::with_capacity(load.connections);
-    for token in 0..load.connections {
-        connections.push(Connection::open(load, &poller, token)?);
-    }
+/// How many connections were opened.
+fn run(
+    load: &Load,
+    exchange: &Exchange,
+    recorder: &Recorder,
+    poller: &mut Poller,
+    connections: &mut [Connection],
+) -> io::Result<u64> {
     let mut opened = load.connections as u64;
     let mut busy = 0;
     for (token, connection) in connections.iter_mut().enumerate() {
         busy += usize::from(connection.start(exchange, recorder, Instant::now())?);
-        connection.send(exchange, &poller, token)?;
+        connection.send(exchange, poller, token)?;
     }
 
     let close_every = load.close_every.unwrap_or(u64::MAX);
@@ -71,7 +80,7 @@ fn run(load: &Load, exchange: &Exchange, recorder: &Recorder) -> io::Result<u64>
             index += 1;
             let connection = &mut connections[ready.token];
             if ready.writable {
-                connection.send(exchange, &poller, ready.token)?;
+                connection.send(exchange, poller, ready.token)?;
             }
             if !ready.readable || !connection.receive(exchange, &mut buffer)? {
                 continue;
@@ -79,11 +88,11 @@ fn run(load: &Load, exchange: &Exchange, recorder: &Recorder) -> io::Result<u64>
             let now = Instant::now();
             recorder.succeeded(exchange.depth, now - connection.sent_at);
             if connection.batches == close_every {
-                *connection = Connection::open(load, &poller, ready.token)?;
+                *connection = Connection::open(load, poller, ready.token)?;
                 opened += 1;
             }
             if connection.start(exchange, recorder, now)? {
-                connection.send(exchange, &poller, ready.token)?;
+                connection.send(exchange, poller, ready.token)?;
             } else {
                 busy -= 1;
             }

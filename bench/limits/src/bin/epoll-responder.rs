@@ -8,6 +8,7 @@ use std::net::{TcpListener, TcpStream};
 
 use bench_common::{Serve, last_response, origin, response};
 use limits::BUFFER;
+use limits::listen::listen;
 use limits::poller::{Interest, Poller, unless_blocked};
 use limits::requests::Requests;
 
@@ -70,8 +71,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let mut listeners = Vec::with_capacity(serve.origins);
     for number in 0..serve.origins {
-        let listener = TcpListener::bind(origin(serve.listen, number))?;
-        listener.set_nonblocking(true)?;
+        let listener = listen(origin(serve.listen, number))?;
         server.poller.add(&listener, LISTENERS + number)?;
         listeners.push(listener);
     }

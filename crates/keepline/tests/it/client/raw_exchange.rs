@@ -136,13 +136,10 @@ async fn a_connection_with_a_request_on_it_is_not_given_back() {
         if is_sent {
             send(&mut exchange, &Method::GET, b"").await;
         } else {
-            let line = RequestLine {
-                method: &Method::GET,
-                target: b"/",
-            };
+            let line = RequestLine::new(&Method::GET, b"/");
             let host = Field::new(b"Host", b"a").unwrap();
-            let sent = exchange.send_head(line, [host], BodyLength::Known(0));
-            sent.unwrap();
+            let queued = exchange.send_head(line, [host], BodyLength::Known(0));
+            queued.unwrap();
         }
         exchange.give_back();
         assert_eq!(stats(&transport).idle, 0);
