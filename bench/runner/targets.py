@@ -136,7 +136,7 @@ def _in_full(run: Run, name: str) -> str:
         first = columns[0]
         values = [sample[first["key"]] for sample in program["samples"]]
         spread = f"{min(values):,.{first['digits']}f} – {max(values):,.{first['digits']}f}"
-        cells[1:1] = [spread, f"{ratio(run, name, 'keepline', program['name']):.2f}"]
+        cells[1:1] = [spread, _compared(run, name, program["name"])]
         if has_costs:
             cost = program["cost"] or {}
             calls, allocations = cost.get("calls"), cost.get("allocations")
@@ -145,6 +145,13 @@ def _in_full(run: Run, name: str) -> str:
         name_of = f"**{program['name']}**" if program["role"] == "keepline" else program["name"]
         lines.append(f"| {name_of} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def _compared(run: Run, table: str, name: str) -> str:
+    try:
+        return f"{ratio(run, table, 'keepline', name):.2f}"
+    except KeyError:
+        return ""
 
 
 def _median_text(program: dict, column: dict) -> str:
