@@ -188,7 +188,7 @@ fn progress_bar(total: u64, started: Instant) -> ProgressBar {
 fn countdown_bar(total: Duration, doing: &'static str) -> ProgressBar {
     let style = ProgressStyle::with_template("{spinner} {msg}, {elapsed} of at most {len} s")
         .expect("the template is a constant that a test builds");
-    ProgressBar::new(total.as_secs())
+    ProgressBar::new((total + Duration::from_millis(500)).as_secs())
         .with_style(style)
         .with_message(doing)
 }
