@@ -48,7 +48,7 @@ Examples:
 
     alb and node: do one of these
       at node     server.keepAliveTimeout = 66000; server.headersTimeout = 67000
-      at alb      idle_timeout.timeout_seconds = 4
+      at alb      idle_timeout.timeout_seconds = 5
 
   Nothing to measure, one side changed:
     $ keepline chain nginx:client=30s gunicorn:server=75s

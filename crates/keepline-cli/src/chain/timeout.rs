@@ -131,7 +131,8 @@ pub(crate) fn check(
                 None => Verdict::Inverted {
                     by: Some(client - server),
                 },
-                Some(spare) if spare < needed => Verdict::TooClose { spare, needed },
+                // What is measured misses a round figure by a millisecond now and then.
+                Some(spare) if spare < needed - needed / 100 => Verdict::TooClose { spare, needed },
                 Some(_) => Verdict::Holds,
             }
         }
@@ -198,6 +199,7 @@ mod tests {
                     needed: s(6),
                 },
             ),
+            (after(5.0), after(5.9996), Verdict::Holds),
             (between(15.0, 40.0), after(44.0), Verdict::Holds),
             (
                 between(15.0, 40.0),
