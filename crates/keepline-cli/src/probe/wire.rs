@@ -178,10 +178,7 @@ impl Wire {
         // A new one for each answer: whether the connection persists is what is being found out.
         let mut reading = Connection::client(Arc::clone(&self.config));
         let host = Field::new(b"host", b"x").expect("it is a field");
-        let line = RequestLine {
-            method,
-            target: b"/",
-        };
+        let line = RequestLine::new(method, b"/");
         let mut unsent = Vec::new();
         reading
             .send_request(line, [host], BodyLength::Known(0), &mut unsent)
