@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use keepline::net::Listener;
 use keepline::server::Server;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use super::Shared;
@@ -19,6 +19,8 @@ pub(crate) struct Duty {
     pub(crate) server: Server,
     pub(crate) listener: Listener,
     pub(crate) gate: Gate,
+    /// The socket is left when the other end is gone.
+    pub(crate) until: oneshot::Receiver<()>,
 }
 
 /// A worker. Dropped, it ends when the last of its connections is gone.
@@ -47,10 +49,25 @@ impl Worker {
         let _ = self.duties.send(duty);
     }
 
+    /// It gets no further duties: when it has left its sockets and the last of its connections is gone, it
+    /// ends.
+    pub(crate) fn leave(self) -> Leaving {
+        Leaving(self.thread)
+    }
+}
+
+/// A worker that serves what it has accepted.
+#[derive(Debug)]
+pub(crate) struct Leaving(JoinHandle<io::Result<()>>);
+
+impl Leaving {
+    pub(crate) fn has_ended(&self) -> bool {
+        self.0.is_finished()
+    }
+
     /// Waits until it has ended.
     pub(crate) fn join(self) -> io::Result<()> {
-        drop(self.duties);
-        let ended = self.thread.join();
+        let ended = self.0.join();
         ended.unwrap_or_else(|_| Err(io::Error::other("a worker panicked")))
     }
 }
@@ -76,8 +93,9 @@ async fn serve(
     loop {
         tokio::select! {
             duty = incoming.recv() => match duty {
-                Some(Duty { server, listener, gate }) => {
-                    serving.spawn(server.serve_raw(listener, gate));
+                Some(Duty { server, listener, gate, until }) => {
+                    let until = async { let _ = until.await; };
+                    serving.spawn(server.serve_raw_until(listener, gate, until));
                 }
                 None => break,
             },
