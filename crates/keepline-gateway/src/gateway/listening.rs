@@ -18,7 +18,7 @@ use keepline::server::{Handle, Server};
 use tokio::sync::oneshot;
 
 use super::start::StartError;
-use super::worker::{Duty, Worker};
+use super::worker::{Duty, Socket, Worker};
 use crate::config::{Listen, ListenAddress};
 use crate::exchange::Gate;
 
@@ -103,12 +103,12 @@ impl Listening {
             .extend(further.map(|socket| Served { socket, by: None }));
         for (number, worker, listener) in moves.handles {
             let (until, ended) = oneshot::channel();
-            workers[worker].serve(Duty {
+            workers[worker].give(Duty::Serve(Box::new(Socket {
                 server: self.server.clone(),
                 listener,
                 gate: self.gate.clone(),
                 until: ended,
-            });
+            })));
             // The one before leaves the socket.
             self.sockets[number].by = Some(By {
                 worker,

@@ -28,7 +28,7 @@ pub(crate) use live::Live;
 pub(crate) use logs::Logs;
 use process::Process;
 pub use start::StartError;
-use worker::{Leaving, Worker};
+use worker::{Duty, Leaving, Worker};
 
 use crate::config::{Config, ListenAddress};
 use crate::error_log::ErrorLogs;
@@ -102,13 +102,15 @@ impl Gateway {
         }
         let listening = listening.into_iter();
         let listening = listening.map(|(address, (listening, _))| (address, listening));
-        Ok(Self {
+        let gateway = Self {
             shared,
             process,
             workers,
             leaving: Vec::new(),
             listening: Mutex::new(listening.collect()),
-        })
+        };
+        gateway.follow(&live);
+        Ok(gateway)
     }
 
     /// The addresses that are listened on, with the ports that the kernel has given where the
@@ -170,6 +172,16 @@ impl Gateway {
         }
         self.shared.live.load().logs.flush();
         outcome
+    }
+
+    /// Has a worker follow the names of upstreams that are new. The first is there as long as the gateway.
+    fn follow(&self, live: &Live) {
+        let Some(worker) = self.workers.first() else {
+            return;
+        };
+        for (follower, presence) in live.followers() {
+            worker.give(Duty::Follow(Box::new(follower), presence));
+        }
     }
 }
 

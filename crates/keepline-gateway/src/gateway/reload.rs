@@ -50,6 +50,7 @@ impl Gateway {
         for (handle, reception) in receptions {
             handle.receive_with(reception).map_err(StartError::server)?;
         }
+        self.follow(&live);
         self.workers.extend(further);
         let listening = self.listening.get_mut();
         let listening = listening.unwrap_or_else(PoisonError::into_inner);

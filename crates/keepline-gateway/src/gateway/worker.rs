@@ -7,15 +7,25 @@ use std::time::Instant;
 
 use keepline::net::Listener;
 use keepline::server::Server;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use super::Shared;
 use crate::exchange::Gate;
+use crate::upstream::Follower;
 
-/// A listening socket to be served.
+/// What a worker is to do.
 #[derive(Debug)]
-pub(crate) struct Duty {
+pub(crate) enum Duty {
+    /// A listening socket is to be served.
+    Serve(Box<Socket>),
+    /// A name is to be followed, which ends with the upstream that it is of, or with the worker.
+    Follow(Box<Follower>, watch::Receiver<usize>),
+}
+
+/// A listening socket, and what serves it.
+#[derive(Debug)]
+pub(crate) struct Socket {
     pub(crate) server: Server,
     pub(crate) listener: Listener,
     pub(crate) gate: Gate,
@@ -44,8 +54,8 @@ impl Worker {
         Ok(Self { duties, thread })
     }
 
-    /// Has it serve a further socket. One that has ended serves nothing.
-    pub(crate) fn serve(&self, duty: Duty) {
+    /// Gives it something more to do. One that has ended does nothing.
+    pub(crate) fn give(&self, duty: Duty) {
         let _ = self.duties.send(duty);
     }
 
@@ -93,9 +103,13 @@ async fn serve(
     loop {
         tokio::select! {
             duty = incoming.recv() => match duty {
-                Some(Duty { server, listener, gate, until }) => {
+                Some(Duty::Serve(socket)) => {
+                    let Socket { server, listener, gate, until } = *socket;
                     let until = async { let _ = until.await; };
                     serving.spawn(server.serve_raw_until(listener, gate, until));
+                }
+                Some(Duty::Follow(follower, presence)) => {
+                    tokio::spawn(follower.follow(presence));
                 }
                 None => break,
             },

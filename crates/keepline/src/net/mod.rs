@@ -17,7 +17,7 @@ mod tls_now;
 #[cfg(feature = "client")]
 pub(crate) use arrived::Arrived;
 #[cfg(all(feature = "client", feature = "hickory"))]
-pub use hickory::Hickory;
+pub use hickory::{Asks, Families, Hickory};
 #[cfg(feature = "client")]
 pub use keep_alive::TcpKeepAlive;
 #[cfg(feature = "server")]
