@@ -36,11 +36,11 @@ impl View<'_> {
     fn append_server_addr(&self, out: &mut Vec<u8>) {
         match &self.request.endpoint.listen.address {
             ListenAddress::Unix(path) => {
-                append_display(&format_args!("unix:{}", path.display()), out)
+                append_display(&format_args!("unix:{}", path.display()), out);
             }
             ListenAddress::Inet(listened) if listened.ip().is_unspecified() => {
                 let local = self.exchange.local_addr().unwrap_or(*listened);
-                append_display(&local.ip().to_canonical(), out)
+                append_display(&local.ip().to_canonical(), out);
             }
             ListenAddress::Inet(listened) => append_display(&listened.ip(), out),
         }
