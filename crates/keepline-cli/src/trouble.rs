@@ -79,6 +79,7 @@ fn short(error: &keepline::Error) -> String {
         ErrorKind::Http2 => "HTTP/2 failed".to_owned(),
         ErrorKind::Protocol(error) => error.to_string(),
         ErrorKind::Redirect => "redirects lead nowhere".to_owned(),
+        ErrorKind::Io if error.is_timeout() => "the peer is gone".to_owned(),
         ErrorKind::Io => "the connection broke".to_owned(),
         _ => "cannot be sent".to_owned(),
     }

@@ -227,10 +227,18 @@ impl Error {
         }
     }
 
-    /// A deadline passed.
+    /// A deadline passed, or the kernel has given the peer up, which acknowledged nothing for too long
+    /// (TCP keep-alive, `TCP_USER_TIMEOUT`).
     #[must_use]
     pub fn is_timeout(&self) -> bool {
-        matches!(self.0.kind, ErrorKind::Timeout(_))
+        matches!(self.0.kind, ErrorKind::Timeout(_)) || self.is_given_up()
+    }
+
+    /// The kernel has given the peer up.
+    pub(crate) fn is_given_up(&self) -> bool {
+        let source = self.0.source.as_deref();
+        let io = source.and_then(|source| source.downcast_ref::<io::Error>());
+        self.0.kind == ErrorKind::Io && io.is_some_and(crate::net::is_given_up)
     }
 
     /// No connection could be made: nothing of the request was sent.

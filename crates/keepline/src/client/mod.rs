@@ -9,7 +9,7 @@
 //! - `routing`: which key a typed request has; [`Proxy`]: the proxies in between;
 //! - `dial`: brings new connections into the pool, each by a task of its own; `connect` opens them;
 //! - `names`: connections follow the addresses of their names;
-//! - `lease`: a connection of the pool in the hands of one exchange;
+//! - `pooled`: a connection of the pool; `lease`: the same in the hands of one exchange;
 //! - [`Exchange`]: the raw layer, heads with spans and content as bytes;
 //! - `attempt`, `upload`, `response`: the typed layer on it;
 //! - `pipeline`: requests that share a connection before they are answered, where asked for;
@@ -36,6 +36,7 @@ mod life;
 mod meter;
 mod names;
 mod pipeline;
+mod pooled;
 mod proxy;
 mod response;
 mod retry;
@@ -76,9 +77,9 @@ use self::builder::Settings;
 use self::event::Hub;
 use self::http2::Sessions;
 use self::key::Key;
-use self::lease::Pooled;
 use self::names::Names;
 use self::pipeline::{Depths, Pipelines};
+use self::pooled::Pooled;
 use crate::error::{BoxError, Error};
 use crate::pool::{self, Demand, KeyLimits, Limits, Note, Pool, Stats};
 #[cfg(feature = "tls")]

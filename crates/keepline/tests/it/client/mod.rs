@@ -26,6 +26,7 @@ mod retry;
 mod reuse;
 mod runtimes;
 mod shutdown;
+mod silent_peer;
 pub(crate) mod support;
 mod target;
 mod tls;
