@@ -106,14 +106,24 @@ async fn a_peer_that_vanishes_is_given_up_in_time() {
     let Some(link) = Link::require() else { return };
     let peer = Peer::accept_from(link.listen_there(), [Script::new().expect_head().hold()]);
     let mut command = link.command_here(KEEPLINE);
-    command.args(["get", "--tcp-keep-alive", "1s", "--tcp-user-timeout", "1500ms"]);
+    command.args([
+        "get",
+        "--tcp-keep-alive",
+        "1s",
+        "--tcp-user-timeout",
+        "1500ms",
+    ]);
     command.args(["--timeout", "0", &peer.url("/")]);
     let asking = tokio::spawn(finish(command.into()));
     peer.heads_received(0, 1).await;
     link.fall_silent();
     let ran = asking.await.unwrap();
     assert_eq!(ran.code(), 1, "{ran:?}");
-    for said in ["acknowledged nothing", "--tcp-user-timeout", "81 bytes sent"] {
+    for said in [
+        "acknowledged nothing",
+        "--tcp-user-timeout",
+        "81 bytes sent",
+    ] {
         assert!(ran.stderr.contains(said), "{said}: {ran:?}");
     }
 }

@@ -8,6 +8,7 @@
 //! - `key`, [`Target`]: what makes two connections interchangeable;
 //! - `routing`: which key a typed request has; [`Proxy`]: the proxies in between;
 //! - `dial`: brings new connections into the pool, each by a task of its own; `connect` opens them;
+//! - `progress`: how far a request is, for whoever gives up on it;
 //! - `names`: connections follow the addresses of their names;
 //! - `pooled`: a connection of the pool; `lease`: the same in the hands of one exchange;
 //! - [`Exchange`]: the raw layer, heads with spans and content as bytes;
@@ -37,6 +38,7 @@ mod meter;
 mod names;
 mod pipeline;
 mod pooled;
+mod progress;
 mod proxy;
 mod response;
 mod retry;
@@ -69,6 +71,7 @@ pub use key::Origin;
 pub use key_settings::KeySettings;
 #[cfg(feature = "metrics")]
 pub use meter::describe_metrics;
+pub use progress::Progress;
 pub use proxy::Proxy;
 pub use target::{Target, TargetBuilder};
 
@@ -80,6 +83,7 @@ use self::key::Key;
 use self::names::Names;
 use self::pipeline::{Depths, Pipelines};
 use self::pooled::Pooled;
+use self::progress::Dials;
 use crate::error::{BoxError, Error};
 use crate::pool::{self, Demand, KeyLimits, Limits, Note, Pool, Stats};
 #[cfg(feature = "tls")]
@@ -95,6 +99,7 @@ pub(crate) struct Shared {
     pub(crate) events: Hub,
     /// `None`: the addresses of names are not followed.
     pub(crate) names: Option<Names>,
+    pub(crate) dials: Arc<Dials>,
     /// Number of the next connection.
     pub(crate) next_id: AtomicU64,
     /// Made at the first https request if none was given: loading the system's roots takes time.
@@ -176,6 +181,7 @@ impl Transport {
                 #[cfg(not(feature = "http2"))]
                 sessions: Sessions,
                 settings,
+                dials: Arc::default(),
                 next_id: AtomicU64::new(1),
                 #[cfg(feature = "tls")]
                 tls: tls.map_or_else(std::sync::OnceLock::new, std::sync::OnceLock::from),

@@ -18,6 +18,7 @@ mod limits;
 mod logs;
 mod metrics;
 mod pipelining;
+mod progress;
 mod proxies;
 mod proxies_tls;
 mod race;
