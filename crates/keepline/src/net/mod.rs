@@ -18,7 +18,7 @@ mod tls_now;
 pub(crate) use arrived::Arrived;
 pub(crate) use arrived::is_given_up;
 #[cfg(all(feature = "client", feature = "hickory"))]
-pub use hickory::Hickory;
+pub use hickory::{Asks, Families, Hickory};
 #[cfg(feature = "client")]
 pub use keep_alive::TcpKeepAlive;
 #[cfg(feature = "server")]
