@@ -369,6 +369,7 @@ pub(super) fn reason_of(error: &Error, bytes_read: u64) -> CloseReason {
         ErrorKind::Protocol(RemoteError::UnsolicitedBytes) => CloseReason::UnsolicitedBytes,
         ErrorKind::Protocol(error) if error.is_incomplete() => CloseReason::PeerClosed,
         ErrorKind::Protocol(_) => CloseReason::ProtocolError,
+        _ if error.is_given_up() => CloseReason::Timeout,
         // A reset before the answer is how a close looks that the request ran into.
         ErrorKind::Io if bytes_read == 0 => CloseReason::PeerClosed,
         ErrorKind::Io | ErrorKind::Tls => CloseReason::IoError,

@@ -16,6 +16,7 @@ mod tls_now;
 
 #[cfg(feature = "client")]
 pub(crate) use arrived::Arrived;
+pub(crate) use arrived::is_given_up;
 #[cfg(all(feature = "client", feature = "hickory"))]
 pub use hickory::{Asks, Families, Hickory};
 #[cfg(feature = "client")]
