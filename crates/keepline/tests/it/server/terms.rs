@@ -43,12 +43,9 @@ impl Handler for Gate {
                 terms.linger.when = LingerWhen::Never;
                 exchange.close_after(CloseReason::Lifetime);
             }
-            "/fin" => {
-                exchange.hang_up(HangUp::Fin);
-                return Ok(());
-            }
-            "/reset" => {
-                exchange.hang_up(HangUp::Reset);
+            "/fin" | "/reset" => {
+                let is_fin = path == "/fin";
+                exchange.hang_up(if is_fin { HangUp::Fin } else { HangUp::Reset });
                 return Ok(());
             }
             "/minded" => terms.cancel_on_half_close = true,
