@@ -21,7 +21,7 @@ use crate::driver::Driver;
 use crate::error::{Error, ErrorKind};
 use crate::info::{ConnectionInfo, Timings};
 use crate::net::{Arrived, PeerAddr};
-use crate::pool::{self, Expiry, KeySlot, Pressure, Watch};
+use crate::pool::{self, Expiry, KeySlot, Now, Pressure, Watch};
 use crate::upgrade::Upgraded;
 use crate::{CloseReason, OpenReason};
 
@@ -159,14 +159,13 @@ pub(crate) struct Lease {
 }
 
 impl Lease {
-    /// A lease on a connection that the pool has handed out.
+    /// A lease on a connection that the pool has handed out, asked at a time and given at another.
     pub(crate) fn new(
         connection: Box<Pooled>,
         slot: KeySlot,
         shared: Arc<Shared>,
-        asked_at: Instant,
+        (asked_at, now): (Instant, Instant),
     ) -> Self {
-        let now = Instant::now();
         let mut lease = Self {
             connection: Some(connection),
             slot,
@@ -358,12 +357,11 @@ impl Lease {
             is_eof: driver.is_eof(),
             is_runtime_gone: connection.watch.reaper().is_gone(),
         });
+        let now = Now::read();
         let reason = match decision {
             Ok(()) => {
                 connection.exchanges += uncounted;
-                let over = connection
-                    .lifespan
-                    .over(connection.exchanges, Instant::now());
+                let over = connection.lifespan.over(connection.exchanges, now.instant);
                 let displaced = connection.is_displaced().then_some(CloseReason::DnsChanged);
                 over.or(displaced)
                     .or_else(|| match connection.driver.proto.next_exchange() {
@@ -374,7 +372,7 @@ impl Lease {
             Err(reason) => Some(reason),
         };
         match reason {
-            None => self.shared.pool.give(self.slot, connection),
+            None => self.shared.pool.give_at(self.slot, connection, now),
             Some(reason) => self.shared.pool.close(self.slot, connection, reason),
         }
     }
