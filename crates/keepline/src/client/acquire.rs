@@ -100,11 +100,8 @@ pub(super) async fn acquire_either(
             } => (slot, connection, Some(idle_for)),
             Acquired::Dial { slot, reason } => {
                 let connection = dial::own(shared, key, slot, reason).await?;
-                let times = (asked_at, Instant::now());
-                return Ok((
-                    Lease::new(connection, slot, Arc::clone(shared), times),
-                    None,
-                ));
+                let lease = Lease::new(connection, slot, Arc::clone(shared), asked_at, Now::read());
+                return Ok((lease, None));
             }
             Acquired::Wait(waiter) => {
                 let slot = waiter.slot;
@@ -120,8 +117,7 @@ pub(super) async fn acquire_either(
                 }
             }
         };
-        let times = (asked_at, now.instant);
-        let mut lease = Lease::new(connection, slot, Arc::clone(shared), times);
+        let mut lease = Lease::new(connection, slot, Arc::clone(shared), asked_at, now);
         lease.was_pooled = idle_for.is_some();
         let idle_for = idle_for.filter(|_| lease.is_reused());
         if lease.was_pooled && lease.is_displaced() {
@@ -144,8 +140,8 @@ pub(super) async fn acquire_new(shared: &Arc<Shared>, key: &Key) -> Result<Lease
     match shared.pool.start_own_dial(key)? {
         Some((slot, reason)) => {
             let connection = dial::own(shared, key, slot, reason).await?;
-            let times = (asked_at, Instant::now());
-            Ok(Lease::new(connection, slot, Arc::clone(shared), times).told(None))
+            let lease = Lease::new(connection, slot, Arc::clone(shared), asked_at, Now::read());
+            Ok(lease.told(None))
         }
         None => acquire(shared, key, false).await,
     }

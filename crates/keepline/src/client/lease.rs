@@ -152,7 +152,7 @@ pub(crate) struct Lease {
     /// The connection was idle in the pool: the peer may have closed it meanwhile.
     pub(crate) was_pooled: bool,
     pub(crate) idle_for: Option<Duration>,
-    pub(crate) acquired_at: Instant,
+    pub(crate) acquired: Now,
     pub(crate) waited: Duration,
     pub(crate) first_byte: Option<Duration>,
     pub(crate) retries: u32,
@@ -164,7 +164,8 @@ impl Lease {
         connection: Box<Pooled>,
         slot: KeySlot,
         shared: Arc<Shared>,
-        (asked_at, now): (Instant, Instant),
+        asked_at: Instant,
+        now: Now,
     ) -> Self {
         let mut lease = Self {
             connection: Some(connection),
@@ -172,8 +173,8 @@ impl Lease {
             shared,
             was_pooled: false,
             idle_for: None,
-            acquired_at: now,
-            waited: now.saturating_duration_since(asked_at),
+            acquired: now,
+            waited: now.instant.saturating_duration_since(asked_at),
             first_byte: None,
             retries: 0,
         };
@@ -311,7 +312,8 @@ impl Lease {
             reused: connection.exchanges > 0,
             idle_for: self.idle_for,
             age: self
-                .acquired_at
+                .acquired
+                .instant
                 .saturating_duration_since(connection.opened_at),
             exchange_number: connection.exchanges + 1,
             open_reason: connection.open_reason,
@@ -357,7 +359,7 @@ impl Lease {
             is_eof: driver.is_eof(),
             is_runtime_gone: connection.watch.reaper().is_gone(),
         });
-        let now = Now::read();
+        let now = self.acquired.later(Instant::now());
         let reason = match decision {
             Ok(()) => {
                 connection.exchanges += uncounted;

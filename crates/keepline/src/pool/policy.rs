@@ -99,8 +99,7 @@ pub enum OnMiss {
     DialOnly,
 }
 
-/// The time, by two clocks. A suspended machine stops the first and not the second, which need not be
-/// exact to the millisecond.
+/// The time, by two clocks. A suspended machine stops the first and not the second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Now {
     pub(crate) instant: Instant,
@@ -112,25 +111,20 @@ impl Now {
     pub(crate) fn read() -> Self {
         Self {
             instant: Instant::now(),
-            wall: wall_clock(),
+            wall: SystemTime::now(),
         }
     }
-}
 
-/// As of the kernel's last tick, some milliseconds ago at most: that costs a quarter of an exact
-/// answer, which costs as much as taking a connection out of the pool.
-#[cfg(target_os = "linux")]
-fn wall_clock() -> SystemTime {
-    use rustix::time::{ClockId, clock_gettime};
-    let time = clock_gettime(ClockId::RealtimeCoarse);
-    let seconds = Duration::from_secs(u64::try_from(time.tv_sec).unwrap_or_default());
-    let nanos = Duration::from_nanos(u64::try_from(time.tv_nsec).unwrap_or_default());
-    SystemTime::UNIX_EPOCH + seconds + nanos
-}
-
-#[cfg(not(target_os = "linux"))]
-fn wall_clock() -> SystemTime {
-    SystemTime::now()
+    /// The time at a later instant, if the machine has not slept meanwhile. If it has, the wall clock
+    /// is behind, and what has been idle since then seems to have been idle for longer: which is safe.
+    /// (A clock costs as much as taking a connection out of the pool.)
+    pub(crate) fn later(self, instant: Instant) -> Self {
+        let elapsed = instant.saturating_duration_since(self.instant);
+        Self {
+            instant,
+            wall: self.wall.checked_add(elapsed).unwrap_or(self.wall),
+        }
+    }
 }
 
 /// When an idle connection is given up, and why then.
@@ -180,6 +174,17 @@ mod tests {
         assert!(has_expired(since, expiry, later(90, 90)));
         // Asleep for an hour.
         assert!(has_expired(since, expiry, later(1, 3600)));
+        // Asleep for an hour before it became idle, unnoticed.
+        assert!(has_expired(
+            since.later(since.instant + seconds(1)),
+            expiry,
+            later(2, 3602)
+        ));
+        assert!(!has_expired(
+            since.later(since.instant + seconds(1)),
+            expiry,
+            later(89, 89)
+        ));
         // The wall clock was set back.
         let set_back = Now {
             wall: since.wall - seconds(3600),
