@@ -504,7 +504,7 @@ pub(crate) mod tests {
         let advice = advice::advise(&facts());
         assert_eq!(
             advice.sentence,
-            "The server ends idle connections after 5.00s (FIN): a client idle timeout of 3.90s or \
+            "The server ends idle connections after 5.00s (FIN): a client idle timeout of 4.00s or \
              less is safe."
         );
         let none = Facts {

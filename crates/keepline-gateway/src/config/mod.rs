@@ -58,7 +58,7 @@ pub use resolver::Resolver;
 pub use rewrite::{Condition, FileTest, Flag, Op, Program, Return, SetTarget};
 pub use template::{Piece, Template, TemplateError};
 pub use tls::{Certificate, ServerTls, TlsVersion, VerifyClient};
-pub use upstream::{Address, Balance, Keepalive, Upstream, UpstreamServer};
+pub use upstream::{Address, Balance, Keepalive, MovingName, Upstream, UpstreamServer};
 pub use variable::{MapId, SlotId, Variable};
 
 /// The index of an upstream in [`Http::upstreams`].

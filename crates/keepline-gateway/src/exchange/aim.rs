@@ -2,11 +2,10 @@
 //! connection the right one.
 
 use std::borrow::Cow;
-use std::future::poll_fn;
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Deref;
-use std::sync::Arc;
-use std::task::Poll;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use http::Uri;
 use keepline::Error;
@@ -15,6 +14,7 @@ use keepline::net::Resolve;
 use keepline::tls::ClientTls;
 
 use super::peer_tls::client_tls;
+use super::wait::Waited;
 use super::{Plan, Serving};
 use crate::answer::Answer;
 use crate::config::{
@@ -22,14 +22,19 @@ use crate::config::{
     UpstreamServer,
 };
 use crate::request::without_port;
-use crate::upstream::Group;
 use crate::upstream::names::Unresolved;
+use crate::upstream::{Entry, Group};
+
+/// Addresses of servers that move whose targets are remembered. Those of one name are few, but they change.
+const MOST_MOVING: usize = 1000;
 
 /// What connections for a scope depend on, as far as it is known beforehand.
 #[derive(Debug)]
 pub(crate) struct Targets {
     /// Those of the servers of a fixed upstream, in its order.
     fixed: Vec<Target>,
+    /// Those of the servers of a fixed upstream that move, as they come up.
+    moving: Mutex<HashMap<Address, Target>>,
     /// How TLS is spoken, where it may be.
     tls: Option<ClientTls>,
     /// The name of the server, where it depends on the request.
@@ -79,8 +84,15 @@ impl<'l> Chosen<'l> {
     /// The address of a server, for the logs.
     pub(super) fn server_name(&self, index: usize) -> Cow<'l, str> {
         match self {
-            Self::Known(group) => Cow::Borrowed(group.server_name(index)),
-            Self::Named(group) => Cow::Owned(group.server_name(index).to_owned()),
+            Self::Known(group) => match group.server(index) {
+                Some(Entry::Fixed(server)) => Cow::Borrowed(&server.name),
+                Some(Entry::Moving(server)) => Cow::Owned(server.name.to_string()),
+                None => Cow::Borrowed(""),
+            },
+            Self::Named(group) => {
+                let server = group.server(index);
+                Cow::Owned(server.map_or_else(String::new, |server| server.name.to_string()))
+            }
         }
     }
 
@@ -97,6 +109,7 @@ impl Targets {
     pub(super) fn new(scope: &Scope, groups: &[Arc<Group>]) -> Result<Self, Error> {
         let mut targets = Self {
             fixed: Vec::new(),
+            moving: Mutex::default(),
             tls: None,
             name: None,
             // 0 is the tag of connections that anybody may use.
@@ -129,13 +142,32 @@ impl Targets {
                     return Ok(targets);
                 };
                 if let Some(group) = groups.get(upstream.0) {
-                    let addresses = group.addresses().iter();
-                    let made = addresses.map(|to| targets.make(group, *scheme, to, name));
+                    let made = group
+                        .fixed_addresses()
+                        .map(|to| targets.make(group, *scheme, to, name));
                     targets.fixed = made.collect::<Result<_, _>>()?;
                 }
             }
         }
         Ok(targets)
+    }
+
+    /// What a connection to a server depends on whose address may be another one tomorrow.
+    fn made_before(
+        &self,
+        address: &Address,
+        make: impl FnOnce() -> Result<Target, Error>,
+    ) -> Result<Target, Error> {
+        let mut known = self.moving.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(target) = known.get(address) {
+            return Ok(target.clone());
+        }
+        if known.len() >= MOST_MOVING {
+            known.clear();
+        }
+        let target = make()?;
+        known.insert(address.clone(), target.clone());
+        Ok(target)
     }
 
     /// What a connection to a server depends on.
@@ -172,7 +204,7 @@ impl<'l> Serving<'_, '_, 'l> {
         let Some(plan) = self.request.plan else {
             return Err(Answer::Status(500));
         };
-        match &pass.target {
+        let aim = match &pass.target {
             ProxyTarget::Fixed {
                 upstream,
                 uri,
@@ -180,18 +212,25 @@ impl<'l> Serving<'_, '_, 'l> {
                 ..
             } => {
                 let group = self.request.live.group(*upstream);
-                Ok(Aim {
+                let uri = uri.as_deref();
+                Aim {
                     group: Chosen::Known(group.ok_or(Answer::Status(500))?),
                     plan,
-                    path: uri
-                        .as_deref()
-                        .map_or(AskedPath::OfRequest, AskedPath::Replaces),
+                    path: uri.map_or(AskedPath::OfRequest, AskedPath::Replaces),
                     scheme: *scheme,
                     authority: None,
-                })
+                }
             }
-            ProxyTarget::Variable(url) => self.aim_at(plan, url).await,
+            ProxyTarget::Variable(url) => self.aim_at(plan, url).await?,
+        };
+        // Whoever comes before the first answer for a server that moves waits for it.
+        if let Some(answers) = aim.group.first_answers() {
+            let limit = self.request.scope.proxy.connect_timeout;
+            if let Waited::ClientGone = self.wait_for(answers, limit).await {
+                return Err(Answer::ClientGone);
+            }
         }
+        Ok(aim)
     }
 
     /// Where a URL leads that was made of variables.
@@ -257,31 +296,16 @@ impl<'l> Serving<'_, '_, 'l> {
             self.complain(Level::Error, None, message);
             return Err(Answer::Status(502));
         };
-        let minds_abort = !self.request.scope.proxy.ignore_client_abort;
         let limit = self.request.scope.settings.resolver_timeout;
-        let mut resolving = resolver.resolve(&host.to_ascii_lowercase());
-        self.patience.set(Some(limit));
-        let found = poll_fn(|cx| {
-            if let Poll::Ready(found) = resolving.as_mut().poll(cx) {
-                return Poll::Ready(Some(found.map_err(|error| Unresolved::from(&error))));
+        let resolving = resolver.resolve(&host.to_ascii_lowercase());
+        let why = match self.wait_for(resolving, limit).await {
+            Waited::For(Ok(resolved)) if !resolved.addresses.is_empty() => {
+                return Ok(resolved.addresses);
             }
-            if minds_abort && self.exchange.poll_watch(cx).is_ready() {
-                return Poll::Ready(None);
-            }
-            let expired = self.patience.poll(cx);
-            expired.map(|()| Some(Err(Unresolved::TimedOut)))
-        })
-        .await;
-        self.patience.clear();
-        let why = match found {
-            None => {
-                let message = format_args!("client prematurely closed connection");
-                self.complain(Level::Info, Some("resolving the upstream's name"), message);
-                return Err(Answer::ClientGone);
-            }
-            Some(Ok(resolved)) if !resolved.addresses.is_empty() => return Ok(resolved.addresses),
-            Some(Ok(_)) => Unresolved::NotFound,
-            Some(Err(why)) => why,
+            Waited::For(Ok(_)) => Unresolved::NotFound,
+            Waited::For(Err(error)) => Unresolved::from(&error),
+            Waited::Expired => Unresolved::TimedOut,
+            Waited::ClientGone => return Err(Answer::ClientGone),
         };
         let message = format_args!("{host} could not be resolved ({why})");
         self.complain(Level::Error, None, message);
@@ -307,8 +331,17 @@ impl<'l> Serving<'_, '_, 'l> {
             }
             None => Cow::Borrowed(without_port(host)),
         };
-        let address = &aim.group.addresses()[index];
-        let made = targets.make(&aim.group, aim.scheme, address, &name)?;
+        // A seat has a server, and a server that has left keeps its place while somebody sits there.
+        let Some(server) = aim.group.server(index) else {
+            return Err(super::pass::gone());
+        };
+        let make = || targets.make(&aim.group, aim.scheme, &server.address, &name);
+        // The same for each request: the upstream is known, and the name.
+        let is_same = aim.authority.is_none() && targets.name.is_none();
+        let made = match is_same {
+            true => targets.made_before(&server.address, make)?,
+            false => make()?,
+        };
         Ok(Cow::Owned(made))
     }
 }

@@ -33,6 +33,7 @@ mod terms;
 mod trailers;
 mod tunnel;
 mod upload;
+mod wait;
 
 use std::sync::Arc;
 
@@ -178,6 +179,7 @@ impl<'s, 'c, 'l> Serving<'s, 'c, 'l> {
             request: &self.request,
             head: self.exchange.head(),
             info: self.exchange.info(),
+            exchange: self.exchange,
         }
     }
 }

@@ -9,20 +9,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use keepline::net::Hickory;
 use rustls::ServerConfig;
+use tokio::sync::watch;
 
 use super::endpoint::Endpoint;
 use super::logs::Logs;
 use super::process::{Clients, Process};
 use super::start::StartError;
 use crate::config::{
-    Address, Config, Http, ListenAddress, Location, Map, MapId, Op, Program, Resolver, Scope,
-    ScopeId, UpstreamId, ZoneId,
+    Address, Config, ErrorLog, Http, ListenAddress, Location, Map, MapId, Op, Program, Resolver,
+    Scope, ScopeId, UpstreamId, ZoneId,
 };
 use crate::error_log::ErrorLogs;
 use crate::exchange::Plan;
 use crate::limit::Zone;
 use crate::route::{Locations, MapRows};
-use crate::upstream::{Group, names};
+use crate::upstream::{Follower, Group, names};
 
 /// Servers that only requests have named, at most: whoever sends them decides how many there are.
 const MOST_UNLISTED: usize = 1000;
@@ -54,6 +55,8 @@ pub(crate) struct Live {
     tls: HashMap<ListenAddress, Arc<ServerConfig>>,
     /// By [`ZoneId`].
     zones: Vec<Arc<Zone>>,
+    /// For what belongs to no request.
+    main_error_logs: Vec<ErrorLog>,
     /// Of clients, at an address.
     pub(crate) most_connections: usize,
     process: Arc<Process>,
@@ -98,6 +101,7 @@ impl Live {
             zones,
             groups,
             locations,
+            main_error_logs: config.main.error_log.clone(),
             most_connections: config
                 .events
                 .worker_connections
@@ -110,6 +114,31 @@ impl Live {
     /// The TLS of an address, if it speaks TLS.
     pub(crate) fn tls(&self, address: &ListenAddress) -> Option<Arc<ServerConfig>> {
         self.tls.get(address).map(Arc::clone)
+    }
+
+    /// Who follows the names of upstreams that nobody follows yet.
+    pub(crate) fn followers(&self) -> Vec<(Follower, watch::Receiver<usize>)> {
+        let followers = self.groups.iter().flat_map(|group| {
+            let upstream = &group.upstream;
+            let asker = upstream.resolver.as_ref().and_then(|wanted| {
+                let known = self.resolvers.iter().find(|known| known.0 == *wanted);
+                Some((known?.1.clone(), wanted.valid))
+            });
+            group.followers(|group, server, name| {
+                let (asker, valid) = asker.clone()?;
+                Some(Follower {
+                    group,
+                    server,
+                    name: name.clone(),
+                    asker,
+                    limit: upstream.resolver_timeout,
+                    valid,
+                    logs: self.main_error_logs.clone(),
+                    open_logs: Arc::clone(&self.process.error_logs),
+                })
+            })
+        });
+        followers.collect()
     }
 
     pub(crate) fn group(&self, id: UpstreamId) -> Option<&Arc<Group>> {
@@ -219,14 +248,11 @@ fn plans(
     failed.map_or(Ok(plans), Err)
 }
 
-/// Who is asked for names in any scope.
+/// Who is asked for names, of any scope and upstream.
 fn resolvers(http: &Http, before: Option<&Live>) -> Result<Vec<(Resolver, Hickory)>, StartError> {
     let mut resolvers: Vec<(Resolver, Hickory)> = Vec::new();
     let mut failed = None;
-    each_scope(http, &mut |scope: &Scope| {
-        let Some(wanted) = &scope.settings.resolver else {
-            return;
-        };
+    let mut add = |wanted: &Resolver| {
         let is_it = |known: &&(Resolver, Hickory)| known.0 == *wanted;
         if resolvers.iter().any(|known| is_it(&known)) {
             return;
@@ -234,8 +260,15 @@ fn resolvers(http: &Http, before: Option<&Live>) -> Result<Vec<(Resolver, Hickor
         let known = before.and_then(|before| before.resolvers.iter().find(is_it));
         match known.map_or_else(|| names::asker(wanted), |known| Ok(known.1.clone())) {
             Ok(asker) => resolvers.push((wanted.clone(), asker)),
-            Err(error) => failed = Some(StartError::scope(error)),
+            Err(error) => failed = Some(StartError::resolver(error)),
         }
+    };
+    let of_upstreams = http.upstreams.iter();
+    of_upstreams
+        .filter_map(|upstream| upstream.resolver.as_ref())
+        .for_each(&mut add);
+    each_scope(http, &mut |scope: &Scope| {
+        scope.settings.resolver.iter().for_each(&mut add);
     });
     failed.map_or(Ok(resolvers), Err)
 }

@@ -8,8 +8,9 @@
 //! - `key`, [`Target`]: what makes two connections interchangeable;
 //! - `routing`: which key a typed request has; [`Proxy`]: the proxies in between;
 //! - `dial`: brings new connections into the pool, each by a task of its own; `connect` opens them;
+//! - `progress`: how far a request is, for whoever gives up on it;
 //! - `names`: connections follow the addresses of their names;
-//! - `lease`: a connection of the pool in the hands of one exchange;
+//! - `pooled`: a connection of the pool; `lease`: the same in the hands of one exchange;
 //! - [`Exchange`]: the raw layer, heads with spans and content as bytes;
 //! - `attempt`, `upload`, `response`: the typed layer on it;
 //! - `pipeline`: requests that share a connection before they are answered, where asked for;
@@ -36,6 +37,8 @@ mod life;
 mod meter;
 mod names;
 mod pipeline;
+mod pooled;
+mod progress;
 mod proxy;
 mod response;
 mod retry;
@@ -68,6 +71,7 @@ pub use key::Origin;
 pub use key_settings::KeySettings;
 #[cfg(feature = "metrics")]
 pub use meter::describe_metrics;
+pub use progress::Progress;
 pub use proxy::Proxy;
 pub use target::{Target, TargetBuilder};
 
@@ -76,9 +80,10 @@ use self::builder::Settings;
 use self::event::Hub;
 use self::http2::Sessions;
 use self::key::Key;
-use self::lease::Pooled;
 use self::names::Names;
 use self::pipeline::{Depths, Pipelines};
+use self::pooled::Pooled;
+use self::progress::Dials;
 use crate::error::{BoxError, Error};
 use crate::pool::{self, Demand, KeyLimits, Limits, Note, Pool, Stats};
 #[cfg(feature = "tls")]
@@ -94,6 +99,7 @@ pub(crate) struct Shared {
     pub(crate) events: Hub,
     /// `None`: the addresses of names are not followed.
     pub(crate) names: Option<Names>,
+    pub(crate) dials: Arc<Dials>,
     /// Number of the next connection.
     pub(crate) next_id: AtomicU64,
     /// Made at the first https request if none was given: loading the system's roots takes time.
@@ -175,6 +181,7 @@ impl Transport {
                 #[cfg(not(feature = "http2"))]
                 sessions: Sessions,
                 settings,
+                dials: Arc::default(),
                 next_id: AtomicU64::new(1),
                 #[cfg(feature = "tls")]
                 tls: tls.map_or_else(std::sync::OnceLock::new, std::sync::OnceLock::from),
@@ -273,6 +280,16 @@ impl Transport {
     pub fn close_idle(&self) {
         self.shared.pool.close_idle(CloseReason::Shutdown);
         self.shared.sessions.close_resting(CloseReason::Shutdown);
+    }
+
+    /// Closes the idle connections to peers that have left (`dns-changed`), for those who follow names
+    /// themselves and dial addresses. Those in use are kept when they come back.
+    pub fn close_idle_to(&self, has_left: impl Fn(&crate::net::PeerAddr) -> bool) {
+        self.shared
+            .pool
+            .close_idle_if(CloseReason::DnsChanged, |connection| {
+                has_left(&connection.peer)
+            });
     }
 
     /// Closes all idle connections, fails what waits for one, and keeps none from now on. Ready

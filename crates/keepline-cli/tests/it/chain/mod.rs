@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use keepline_testkit::sockets::ReservedPort;
-use keepline_testkit::{Process, RawClient, ScratchDir, peers, within};
+use keepline_testkit::{Process, RawClient, ScratchDir, peers, until, within};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -203,7 +203,7 @@ async fn advice_helps_a_distant_gunicorn(
     let gunicorn = peers::require("gunicorn")?;
     let origin = ReservedPort::new().expect("a port is free");
     let way = ReservedPort::new().expect("a port is free");
-    let relay = relay(&way, origin.addr()).await;
+    let way_there = relay(&way, origin.addr()).await;
     let (_balancer, port, _scratch) = balancer(program, "nginx.conf", args, &way).await;
     let short = start_gunicorn(&gunicorn, &origin, "2").await;
     let url = format!("gunicorn@http://{}/", way.addr());
@@ -217,13 +217,17 @@ async fn advice_helps_a_distant_gunicorn(
     let timeout = link["server_idle"]["seconds"]
         .as_f64()
         .expect("it was measured");
-    // So that requests are on their way when the server closes.
-    let worst = Duration::from_secs_f64(timeout) - ONE_WAY;
-    let mut failed = 0;
-    for _ in 0..6 {
-        failed += ask_at_once(port.addr()).await;
-        sleep(worst).await;
-    }
+    // Requests set out on connections that the server has closed already.
+    let mut failed = ask_at_once(port.addr()).await;
+    way_there.slow_news(true);
+    until("the server to close idle connections", || {
+        (way_there.late_news() > 0).then_some(())
+    })
+    .await;
+    failed += ask_at_once(port.addr()).await;
+    way_there.slow_news(false);
+    // They are idle for as long again, and for longer than the server had waited.
+    let worst = Duration::from_secs_f64(timeout) + ONE_WAY;
 
     // gunicorn --keep-alive 67: the way to it is longer than none.
     let setting = link["fixes"][0]["setting"]
@@ -239,11 +243,12 @@ async fn advice_helps_a_distant_gunicorn(
         }
     })
     .await;
-    for _ in 0..3 {
+    way_there.slow_news(true);
+    for _ in 0..2 {
         assert_eq!(ask_at_once(port.addr()).await, 0, "after the advice");
         sleep(worst).await;
     }
-    relay.abort();
+    assert_eq!(ask_at_once(port.addr()).await, 0, "after the advice");
     Some(failed)
 }
 

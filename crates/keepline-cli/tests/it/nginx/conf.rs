@@ -82,7 +82,7 @@ pub(crate) fn parts(
     }
     for name in own_names(&conf) {
         let unique = format!("{name}_{number}");
-        for before in ["upstream ", "://", "zone=", "default "] {
+        for before in ["upstream ", "://", "zone=", "zone ", "default "] {
             conf = conf.replace(&format!("{before}{name}"), &format!("{before}{unique}"));
         }
         names.0.push((unique, name));

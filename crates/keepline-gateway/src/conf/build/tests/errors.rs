@@ -91,8 +91,16 @@ pub(super) const REFUSED: &[(&str, &str)] = &[
         "host not found in resolver \"nowhere.invalid\"",
     ),
     (
-        "upstream u { server 127.0.0.1 resolve; }",
-        "\"resolve\" of \"server\" is not supported yet",
+        "resolver 127.0.0.1; upstream u { server a.test resolve; }",
+        "resolving names at run time requires upstream \"u\" to be in shared memory",
+    ),
+    (
+        "upstream u { zone u 64k; server a.test resolve; }",
+        "no resolver defined to resolve names at run time in upstream \"u\"",
+    ),
+    (
+        "upstream u { server 127.0.0.1 drain; }",
+        "\"drain\" of \"server\" is not supported yet",
     ),
     (
         "upstream u { ip_hash; server 127.0.0.1; server 127.0.0.1:81 backup; }",
