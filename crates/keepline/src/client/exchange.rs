@@ -244,7 +244,7 @@ impl Exchange {
                 if head.fields().facts().keep_alive {
                     self.lease.note_hint(keep_alive(head.fields()));
                 }
-                let elapsed = Instant::now().saturating_duration_since(self.lease.acquired_at);
+                let elapsed = Instant::now().saturating_duration_since(self.lease.acquired.instant);
                 self.lease.first_byte = Some(elapsed);
                 if self.lease.driver().proto.peer_state() == State::Switched {
                     Ok(Head::Switched(head))
