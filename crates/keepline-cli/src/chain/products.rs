@@ -373,9 +373,10 @@ pub(crate) const PRODUCTS: &[Product] = &[
             Verified("20.20.2"),
             "server.keepAliveTimeout = {ms}; server.headersTimeout = {ms+1000}",
         ),
+        // The global agent; one of the program's own has no limit unless it is told.
         known(
             5,
-            Unverified,
+            Verified("20.20.2"),
             "new http.Agent({ keepAlive: true, timeout: {ms} })",
         ),
     ),
@@ -395,7 +396,7 @@ pub(crate) const PRODUCTS: &[Product] = &[
         "apache",
         Some("Apache"),
         known(5, Verified("2.4.71"), "KeepAliveTimeout {s}"),
-        known(60, Unverified, "ProxyPass … ttl={s}"),
+        never(Verified("2.4.71"), "ProxyPass … ttl={s}"),
     ),
     product(
         "puma",
