@@ -136,7 +136,7 @@ pub(crate) const PRODUCTS: &[Product] = &[
         "curl",
         None,
         None,
-        known(118, Documented, "CURLOPT_MAXAGE_CONN = {s}"),
+        known(118, Verified("7.88.1"), "CURLOPT_MAXAGE_CONN = {s}"),
     ),
     product(
         "reqwest",
@@ -178,7 +178,11 @@ pub(crate) const PRODUCTS: &[Product] = &[
         "aiohttp",
         None,
         None,
-        known(15, Documented, "TCPConnector(keepalive_timeout={s})"),
+        known(
+            15,
+            Verified("3.14.5"),
+            "TCPConnector(keepalive_timeout={s})",
+        ),
     ),
     product(
         "httpx",
