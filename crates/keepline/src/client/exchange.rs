@@ -308,9 +308,12 @@ impl Exchange {
         self.lease.end();
     }
 
-    /// Ends the exchange before anything was sent; the connection is as good as before.
-    pub(crate) fn give_back(self) {
-        self.lease.give_back();
+    /// Ends the exchange before anything was sent: the connection is as good as before and counts
+    /// as never acquired. Once a head has been queued it is closed instead (`cancelled`).
+    pub fn give_back(mut self) {
+        if self.lease.driver().proto.state() == State::Idle {
+            self.lease.give_back();
+        }
     }
 
     /// Hands the connection over after [`Head::Switched`], with what has been read of the new
@@ -366,6 +369,7 @@ pub(super) fn reason_of(error: &Error, bytes_read: u64) -> CloseReason {
         ErrorKind::Protocol(RemoteError::UnsolicitedBytes) => CloseReason::UnsolicitedBytes,
         ErrorKind::Protocol(error) if error.is_incomplete() => CloseReason::PeerClosed,
         ErrorKind::Protocol(_) => CloseReason::ProtocolError,
+        _ if error.is_given_up() => CloseReason::Timeout,
         // A reset before the answer is how a close looks that the request ran into.
         ErrorKind::Io if bytes_read == 0 => CloseReason::PeerClosed,
         ErrorKind::Io | ErrorKind::Tls => CloseReason::IoError,
