@@ -11,7 +11,7 @@ mod status;
 mod tally;
 mod view;
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 pub(crate) use args::Args;
 
