@@ -12,8 +12,9 @@ use bytes::BytesMut;
 pub(crate) const BUFFER_SIZE: usize = 8 * 1024;
 /// Larger buffers are not kept: they belonged to a large body.
 const LARGEST_KEPT: usize = 64 * 1024;
-/// Buffers that a thread keeps at most, of each kind.
-const KEPT: usize = 32;
+/// Buffers that a thread keeps at most, of each kind: two for each of 64 exchanges of a gateway that are
+/// in progress at once. With fewer each of them allocates; so many are 1 MiB to read into.
+const KEPT: usize = 128;
 
 thread_local! {
     static INPUT: RefCell<Vec<BytesMut>> = const { RefCell::new(Vec::new()) };
