@@ -203,6 +203,12 @@ impl Exchange {
         Poll::Ready(())
     }
 
+    /// Bytes that have been written in this exchange: a number that grows with each write that gets anywhere.
+    #[must_use]
+    pub fn bytes_written(&self) -> u64 {
+        self.lease.connection().driver.bytes_written()
+    }
+
     /// The request is written, or will never be.
     #[must_use]
     pub const fn is_request_over(&self) -> bool {
