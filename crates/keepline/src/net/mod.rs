@@ -22,7 +22,9 @@ pub use hickory::{Asks, Families, Hickory};
 #[cfg(feature = "client")]
 pub use keep_alive::TcpKeepAlive;
 #[cfg(feature = "server")]
-pub use listen::{BindOptions, Listener, bind, bind_workers, raise_open_files_limit};
+pub use listen::{
+    BindOptions, Listener, bind, bind_beside, bind_workers, probe, raise_open_files_limit,
+};
 #[cfg(feature = "client")]
 pub(crate) use resolve::{AnyResolver, literal};
 #[cfg(feature = "client")]
