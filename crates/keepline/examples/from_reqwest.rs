@@ -5,6 +5,8 @@
 //! cargo run --example from_reqwest -- http://127.0.0.1:8080
 //! ```
 
+#![expect(clippy::print_stdout, reason = "it is a program for people to read")]
+
 // The page shows what follows, and a test compares it.
 use std::time::Duration;
 
