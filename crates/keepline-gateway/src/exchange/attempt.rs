@@ -17,7 +17,7 @@ use super::aim::Aim;
 use super::upload::{Stopped, Upload};
 use super::{Serving, says_length_twice};
 use crate::config::Cause;
-use crate::upstream::is_idempotent;
+use crate::upstream::{Seat, is_idempotent};
 
 /// An answer, and the connection that its content comes on.
 pub(super) struct Answered {
@@ -129,15 +129,15 @@ fn cause_of(error: &Error) -> Cause {
 }
 
 impl<'l> Serving<'_, '_, 'l> {
-    /// One attempt on one server, up to the head of its answer.
+    /// One attempt on one server, where a seat has just been taken, up to the head of its answer.
     pub(super) async fn attempt(
         &mut self,
         aim: &Aim<'l>,
-        index: usize,
+        seat: &Seat<'_>,
         upload: &mut Upload<'_>,
     ) -> Result<Answered, Failure> {
-        let began = Instant::now();
-        let mut exchange = self.connect(aim, index, began).await?;
+        let began = seat.since;
+        let mut exchange = self.connect(aim, seat.index, began).await?;
         let info = exchange.connection();
         if let Some(attempt) = self.request.attempts.last() {
             let opened = (!info.reused).then_some(info.open_reason);
