@@ -203,6 +203,12 @@ impl Exchange {
         Poll::Ready(())
     }
 
+    /// Bytes that have been written in this exchange: a number that grows with each write that gets anywhere.
+    #[must_use]
+    pub fn bytes_written(&self) -> u64 {
+        self.lease.connection().driver.bytes_written()
+    }
+
     /// The request is written, or will never be.
     #[must_use]
     pub const fn is_request_over(&self) -> bool {
@@ -238,7 +244,7 @@ impl Exchange {
                 if head.fields().facts().keep_alive {
                     self.lease.note_hint(keep_alive(head.fields()));
                 }
-                let elapsed = Instant::now().saturating_duration_since(self.lease.acquired_at);
+                let elapsed = Instant::now().saturating_duration_since(self.lease.acquired.instant);
                 self.lease.first_byte = Some(elapsed);
                 if self.lease.driver().proto.peer_state() == State::Switched {
                     Ok(Head::Switched(head))

@@ -19,7 +19,7 @@ use crate::CloseReason;
 use crate::driver::Driver;
 use crate::error::{Error, ErrorKind};
 use crate::info::{ConnectionInfo, Timings};
-use crate::pool::{KeySlot, Pressure};
+use crate::pool::{KeySlot, Now, Pressure};
 use crate::upgrade::Upgraded;
 
 /// The right to use one connection for one exchange.
@@ -32,29 +32,29 @@ pub(crate) struct Lease {
     /// The connection was idle in the pool: the peer may have closed it meanwhile.
     pub(crate) was_pooled: bool,
     pub(crate) idle_for: Option<Duration>,
-    pub(crate) acquired_at: Instant,
+    pub(crate) acquired: Now,
     pub(crate) waited: Duration,
     pub(crate) first_byte: Option<Duration>,
     pub(crate) retries: u32,
 }
 
 impl Lease {
-    /// A lease on a connection that the pool has handed out.
+    /// A lease on a connection that the pool has handed out, asked at a time and given at another.
     pub(crate) fn new(
         connection: Box<Pooled>,
         slot: KeySlot,
         shared: Arc<Shared>,
         asked_at: Instant,
+        now: Now,
     ) -> Self {
-        let now = Instant::now();
         let mut lease = Self {
             connection: Some(connection),
             slot,
             shared,
             was_pooled: false,
             idle_for: None,
-            acquired_at: now,
-            waited: now.saturating_duration_since(asked_at),
+            acquired: now,
+            waited: now.instant.saturating_duration_since(asked_at),
             first_byte: None,
             retries: 0,
         };
@@ -192,7 +192,8 @@ impl Lease {
             reused: connection.exchanges > 0,
             idle_for: self.idle_for,
             age: self
-                .acquired_at
+                .acquired
+                .instant
                 .saturating_duration_since(connection.opened_at),
             exchange_number: connection.exchanges + 1,
             open_reason: connection.open_reason,
@@ -238,12 +239,11 @@ impl Lease {
             is_eof: driver.is_eof(),
             is_runtime_gone: connection.watch.reaper().is_gone(),
         });
+        let now = self.acquired.later(Instant::now());
         let reason = match decision {
             Ok(()) => {
                 connection.exchanges += uncounted;
-                let over = connection
-                    .lifespan
-                    .over(connection.exchanges, Instant::now());
+                let over = connection.lifespan.over(connection.exchanges, now.instant);
                 let displaced = connection.is_displaced().then_some(CloseReason::DnsChanged);
                 over.or(displaced)
                     .or_else(|| match connection.driver.proto.next_exchange() {
@@ -254,7 +254,7 @@ impl Lease {
             Err(reason) => Some(reason),
         };
         match reason {
-            None => self.shared.pool.give(self.slot, connection),
+            None => self.shared.pool.give_at(self.slot, connection, now),
             Some(reason) => self.shared.pool.close(self.slot, connection, reason),
         }
     }
