@@ -1,5 +1,6 @@
 //! The binary, run as people and scripts run it.
 //!
+//! - `balanced`: `serve` behind balancers, and with sockets of a service manager;
 //! - `bench`: loads, counted by the kernel and the server too;
 //! - `reuse`: the two classic programs against our own server;
 //! - `peers`: the same against other people's servers, and other people's clients against ours;
@@ -18,6 +19,7 @@
 //! - `proxy`: the gateway as a process;
 //! - `nginx`: the gateway beside nginx.
 
+mod balanced;
 mod bench;
 mod binary;
 mod chain;
