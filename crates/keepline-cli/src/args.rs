@@ -17,7 +17,7 @@ pub(crate) enum Command {
     Chain(crate::chain::Args),
     Demo(crate::demo::Args),
     Faults(crate::faults::Args),
-    Get(crate::get::Args),
+    Get(Box<crate::get::Args>),
     Probe(crate::probe::Args),
     Proxy(crate::proxy::Args),
     Serve(crate::serve::Args),

@@ -74,7 +74,9 @@ fn short(error: &keepline::Error) -> String {
         }
         ErrorKind::Connect => "cannot connect".to_owned(),
         ErrorKind::Tls => "TLS failed".to_owned(),
+        ErrorKind::Proxy(_) => "no tunnel".to_owned(),
         ErrorKind::Timeout(_) => "timed out".to_owned(),
+        ErrorKind::Http2 => "HTTP/2 failed".to_owned(),
         ErrorKind::Protocol(error) => error.to_string(),
         ErrorKind::Redirect => "redirects lead nowhere".to_owned(),
         ErrorKind::Io => "the connection broke".to_owned(),

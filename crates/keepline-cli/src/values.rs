@@ -138,6 +138,23 @@ pub(crate) fn listen_address(text: &str) -> Result<SocketAddr, String> {
         .ok_or_else(|| format!("{host} has no address"))
 }
 
+/// A name server: `192.0.2.53`, `192.0.2.53:5353`, `[::1]:53`; port 53 unless given.
+pub(crate) fn name_server(text: &str) -> Result<SocketAddr, String> {
+    numeric(text, 53)
+}
+
+/// A local address: `192.0.2.1`, `::1`, `192.0.2.1:4000`; any port unless given.
+pub(crate) fn local_address(text: &str) -> Result<SocketAddr, String> {
+    numeric(text, 0)
+}
+
+/// An address in figures, perhaps with a port.
+fn numeric(text: &str, port: u16) -> Result<SocketAddr, String> {
+    let bare = |text: &str| text.parse::<IpAddr>().map(|ip| (ip, port).into());
+    let parsed = text.parse().or_else(|_| bare(text));
+    parsed.map_err(|_| "write an address in figures, such as 192.0.2.1 or [::1]:53".to_owned())
+}
+
 /// `on` or `off`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Switch {
@@ -223,6 +240,22 @@ mod tests {
         assert_eq!("x: a:b".parse::<FieldLine>().unwrap().value, "a:b");
         for text in ["accept", "a b: c", ": c", "x: a\nb"] {
             assert!(text.parse::<FieldLine>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn addresses_in_figures_are_read() {
+        for (text, wanted) in [
+            ("192.0.2.1", "192.0.2.1:53"),
+            ("192.0.2.1:5353", "192.0.2.1:5353"),
+            ("::1", "[::1]:53"),
+            ("[::1]:54", "[::1]:54"),
+        ] {
+            assert_eq!(name_server(text), Ok(wanted.parse().unwrap()), "{text}");
+        }
+        assert_eq!(local_address("::1"), Ok("[::1]:0".parse().unwrap()));
+        for text in ["", "localhost", "1.2.3", "1.2.3.4:x", "1.2.3.4:65536"] {
+            assert!(name_server(text).is_err(), "{text}");
         }
     }
 

@@ -168,6 +168,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Debug> RawClient<S> {
             .unwrap_or_else(|error| panic!("can't half-close: {error}"));
     }
 
+    /// The stream, to do something else with it.
+    ///
+    /// # Panics
+    ///
+    /// If something was read that nobody has taken.
+    #[must_use]
+    pub fn into_stream(self) -> S {
+        assert!(self.unread.is_empty(), "{:?}", self.unread);
+        self.stream
+    }
+
     /// Closes the connection. The kernel makes it a reset if bytes have arrived that were never
     /// read.
     pub fn close(self) {

@@ -112,6 +112,8 @@ struct Inner {
     kind: ErrorKind,
     source: Option<BoxError>,
     connection: Option<ConnectionInfo>,
+    /// The proxy at which, or on the way to which, it went wrong.
+    proxy: Option<Box<str>>,
 }
 
 impl Error {
@@ -120,6 +122,7 @@ impl Error {
             kind,
             source: None,
             connection: None,
+            proxy: None,
         }))
     }
 
@@ -128,6 +131,7 @@ impl Error {
             kind,
             source: Some(source.into()),
             connection: None,
+            proxy: None,
         }))
     }
 
@@ -148,6 +152,7 @@ impl Error {
             kind: self.0.kind,
             source: repeated,
             connection: self.0.connection.clone(),
+            proxy: self.0.proxy.clone(),
         }))
     }
 
@@ -155,6 +160,14 @@ impl Error {
     #[must_use]
     pub(crate) fn on(mut self, connection: ConnectionInfo) -> Self {
         self.0.connection.get_or_insert(connection);
+        self
+    }
+
+    /// Names the proxy at which it went wrong, or on the way to which.
+    #[cfg(feature = "client")]
+    #[must_use]
+    pub(crate) fn at_proxy(mut self, proxy: &impl fmt::Display) -> Self {
+        self.0.proxy = Some(proxy.to_string().into());
         self
     }
 
@@ -182,6 +195,13 @@ impl Error {
     #[must_use]
     pub fn connection(&self) -> Option<&ConnectionInfo> {
         self.0.connection.as_ref()
+    }
+
+    /// The proxy at which it went wrong, or on the way to which, as a URL without credentials. `None`:
+    /// there is no proxy, or what failed lies behind it.
+    #[must_use]
+    pub fn proxy(&self) -> Option<&str> {
+        self.0.proxy.as_deref()
     }
 
     /// Whose fault it is.
@@ -217,12 +237,13 @@ impl Error {
     #[must_use]
     pub fn is_connect(&self) -> bool {
         match self.0.kind {
-            ErrorKind::Tls => self.0.connection.is_none(),
+            // A connection is known where the request was CONNECT itself.
+            ErrorKind::Tls | ErrorKind::Timeout(Phase::Proxy) => self.0.connection.is_none(),
             ErrorKind::Resolve
             | ErrorKind::Connect
             | ErrorKind::Proxy(_)
             | ErrorKind::Timeout(
-                Phase::Acquire | Phase::Resolve | Phase::Connect | Phase::Proxy | Phase::Handshake,
+                Phase::Acquire | Phase::Resolve | Phase::Connect | Phase::Handshake,
             ) => true,
             _ => false,
         }
@@ -246,6 +267,7 @@ impl fmt::Display for Error {
             kind,
             source,
             connection,
+            proxy,
         } = &*self.0;
         match kind {
             ErrorKind::InvalidRequest => f.write_str("the request cannot be sent")?,
@@ -276,6 +298,9 @@ impl fmt::Display for Error {
             ErrorKind::Redirect => f.write_str("the redirect is not followed")?,
             ErrorKind::TooLarge => f.write_str("the body is larger than allowed")?,
             ErrorKind::Shutdown => f.write_str("it has been shut down")?,
+        }
+        if let Some(proxy) = proxy {
+            write!(f, ": proxy {proxy}")?;
         }
         if let Some(source) = source {
             write!(f, ": {source}")?;

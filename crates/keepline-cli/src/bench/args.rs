@@ -10,7 +10,8 @@ use crate::values::{self, FieldLine};
 
 /// Load a server, and see its latencies, its connections, and why they closed.
 ///
-/// Each connection has one request in flight, or DEPTH with --pipeline: the next follows at once
+/// Each connection has one request in flight, or DEPTH with --pipeline or --streams: the next
+/// follows at once
 /// (a closed loop), or at the time that -r gives it (an open one). Then latencies count from that
 /// time, also where the request had to wait for a connection: a server that stalls is not spared
 /// the requests that would have come meanwhile.
@@ -32,9 +33,15 @@ pub(crate) struct Args {
     /// Requests a second [default: as many as there are answers]
     #[arg(short = 'r', long, value_name = "RATE", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     pub(crate) rate: Option<u32>,
-    /// Requests that are in flight on each connection
-    #[arg(long, value_name = "DEPTH", default_value = "1", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    /// Requests that are in flight on each connection of HTTP/1.1, for methods that bear repeating,
+    /// never POST
+    #[arg(long, value_name = "DEPTH", default_value = "1", conflicts_with = "http2", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) pipeline: u16,
+    /// … on each connection of HTTP/2: with https, or with --http2
+    #[arg(long, value_name = "DEPTH", default_value = "1", conflicts_with_all = ["http1", "pipeline"], value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) streams: u16,
+    #[command(flatten)]
+    pub(crate) version: VersionArgs,
     /// Threads, among which the connections are divided
     #[arg(short = 't', long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: u16,
@@ -66,6 +73,16 @@ pub(crate) struct Args {
     pub(crate) json: bool,
 }
 
+#[derive(Debug, clap::Args)]
+pub(crate) struct VersionArgs {
+    /// Speak HTTP/1.1 and nothing else
+    #[arg(long, conflicts_with = "http2")]
+    pub(crate) http1: bool,
+    /// Speak HTTP/2 and nothing else; for http:// without asking [default: what https agrees on]
+    #[arg(long)]
+    pub(crate) http2: bool,
+}
+
 const EXAMPLES: &str = "\
 Examples:
   As much as ten connections carry, for ten seconds:
@@ -73,6 +90,9 @@ Examples:
 
   64 connections, 16 requests in flight on each:
     $ keepline bench -c 64 --pipeline 16 http://127.0.0.1:8080/
+
+  HTTP/2 without TLS: 4 connections, 32 streams on each:
+    $ keepline bench --http2 -c 4 --streams 32 http://127.0.0.1:8080/
 
   1,000 requests a second, with the latencies that users would see:
     $ keepline bench -r 1000 -d 30s http://127.0.0.1:8080/

@@ -1,6 +1,6 @@
 //! The loop: the requests of one thread.
 //!
-//! One runtime on one thread, a Transport with as many connections as the thread has, and a worker
+//! One runtime on one thread, Transports with as many connections as the thread has, and a worker
 //! for each request that may be in flight. A worker makes nothing per request but the request: no
 //! timer, no message to anybody. One task looks now and then for requests that take too long.
 
@@ -10,14 +10,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Uri};
+use http::{HeaderMap, Method, Request, Uri, Version};
 use http_body::Body as _;
 use keepline::{Body, ConnectionInfo, Stats, Transport};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use super::schedule::Schedule;
-use super::tally::Tally;
+use super::tally::{Answer, Tally, Times};
 use crate::trouble::Trouble;
 
 /// How often it is looked for requests that take too long: a tenth of what they may take, within
@@ -29,6 +29,8 @@ const LOOKS: (Duration, Duration) = (Duration::from_millis(5), Duration::from_mi
 pub(super) struct Asked {
     pub(super) uri: Uri,
     pub(super) method: Method,
+    /// What is spoken is up to the Transport; this is for the head.
+    pub(super) version: Version,
     pub(super) fields: HeaderMap,
     pub(super) content: Bytes,
     /// A status of 400 or more is a failure.
@@ -41,6 +43,7 @@ impl Asked {
         let mut request = Request::new(Body::from(self.content.clone()));
         request.method_mut().clone_from(&self.method);
         request.uri_mut().clone_from(&self.uri);
+        *request.version_mut() = self.version;
         if !self.fields.is_empty() {
             request.headers_mut().clone_from(&self.fields);
         }
@@ -51,7 +54,7 @@ impl Asked {
 /// What the workers of a thread share.
 struct Work {
     asked: Asked,
-    transport: Transport,
+    transports: Vec<Transport>,
     schedule: Arc<Schedule>,
     state: Mutex<State>,
     ended: Notify,
@@ -70,18 +73,18 @@ impl Work {
     }
 }
 
-/// Makes the requests of a thread, with so many in flight. Answers what they came to, and what the
-/// pool counted once it was shut down.
+/// Makes the requests of a thread, with so many in flight, divided among the Transports. Answers
+/// what they came to, and what each pool counted once it was shut down.
 pub(super) async fn run(
     asked: Asked,
-    transport: Transport,
+    transports: Vec<Transport>,
     schedule: Arc<Schedule>,
     in_flight: usize,
-) -> (Tally, Stats) {
+) -> (Tally, Vec<Stats>) {
     let timeout = asked.timeout;
     let work = Arc::new(Work {
         asked,
-        transport,
+        transports,
         schedule,
         state: Mutex::new(State {
             tally: Tally::default(),
@@ -103,8 +106,11 @@ pub(super) async fn run(
             workers[worker] = start(worker);
         }
     }
-    work.transport.shutdown().await;
-    let stats = work.transport.stats();
+    let mut stats = Vec::with_capacity(work.transports.len());
+    for transport in &work.transports {
+        transport.shutdown().await;
+        stats.push(transport.stats());
+    }
     (std::mem::take(&mut work.lock().tally), stats)
 }
 
@@ -126,14 +132,15 @@ fn overdue(work: &Work, timeout: Duration) -> Vec<usize> {
 
 /// One worker: a request after the other.
 async fn make_requests(work: Arc<Work>, worker: usize) {
+    let transport = &work.transports[worker % work.transports.len()];
     let mut now = Instant::now();
     while let Some(due) = work.schedule.next().await {
         if due.is_some() {
             now = Instant::now();
         }
         work.lock().since[worker] = Some(now);
-        let from = due.unwrap_or(now);
-        let outcome = exchange(&work.transport, &work.asked).await;
+        let started = now;
+        let outcome = exchange(transport, &work.asked).await;
         now = Instant::now();
         let mut state = work.lock();
         if state.since[worker].take().is_none() {
@@ -141,9 +148,13 @@ async fn make_requests(work: Arc<Work>, worker: usize) {
             continue;
         }
         match outcome {
-            Ok((bytes, is_reused)) => {
-                let took = now.saturating_duration_since(from);
-                state.tally.answered(took, bytes, is_reused, now);
+            Ok(answer) => {
+                let times = Times {
+                    due: due.unwrap_or(started),
+                    started,
+                    ended: now,
+                };
+                state.tally.answered(&answer, &times);
             }
             Err((trouble, is_reused)) => state.tally.failed(trouble, is_reused, now),
         }
@@ -155,23 +166,28 @@ async fn make_requests(work: Arc<Work>, worker: usize) {
     }
 }
 
-/// One request, to the end of its answer: bytes of content, and whether its connection was reused.
-async fn exchange(transport: &Transport, asked: &Asked) -> Result<(u64, bool), (Trouble, bool)> {
+/// One request, to the end of its answer; or what went wrong, and whether its connection was reused.
+async fn exchange(transport: &Transport, asked: &Asked) -> Result<Answer, (Trouble, bool)> {
     let failed = |error: keepline::Error| {
         let is_reused = error.connection().is_some_and(|info| info.reused);
         (Trouble::Request(error), is_reused)
     };
     let response = transport.send(asked.request()).await.map_err(failed)?;
-    let info = response.extensions().get::<ConnectionInfo>();
-    let is_reused = info.is_some_and(|info| info.reused);
-    let status = response.status();
-    let mut body = response.into_body();
+    let (mut head, mut body) = response.into_parts();
+    let connection = head.extensions.remove::<ConnectionInfo>();
     let mut bytes = 0;
     while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
         bytes += frame.map_err(failed)?.data_ref().map_or(0, Bytes::len) as u64;
     }
+    let status = head.status;
     if asked.success && status.as_u16() >= 400 {
+        let is_reused = connection.is_some_and(|info| info.reused);
         return Err((Trouble::Status(status), is_reused));
     }
-    Ok((bytes, is_reused))
+    Ok(Answer {
+        version: head.version,
+        status,
+        bytes,
+        connection,
+    })
 }

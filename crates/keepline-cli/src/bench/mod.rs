@@ -2,10 +2,11 @@
 //!
 //! - `schedule`: when requests start, in a closed loop or at a rate;
 //! - `engine`: the loop of one thread;
-//! - `tally`: what it counts; `report`: how that is told.
+//! - `tally`: what it counts, `phases`: where the time went; `report`: how that is told.
 
 mod args;
 mod engine;
+mod phases;
 mod report;
 mod schedule;
 mod tally;
@@ -15,7 +16,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use http::{HeaderMap, Method};
+use http::uri::Scheme;
+use http::{HeaderMap, Method, Uri, Version};
+use keepline::client::Versions;
 use keepline::net::Stream;
 use keepline::{Stats, Transport};
 use tokio::net::UnixStream;
@@ -39,15 +42,19 @@ pub(crate) fn run(args: &Args, screen: &mut Screen) -> Result<Verdict, Stop> {
         return Err(Stop::conflict("bench", message));
     }
     let asked = asked(args)?;
+    if args.streams > 1 && !may_be_http2(args, &asked.uri) {
+        let message = "--streams: HTTP/2 is spoken with https, or with --http2";
+        return Err(Stop::conflict("bench", message));
+    }
     // What cannot be built is said before anything starts.
     let transports = (0..args.threads)
-        .map(|thread| transport(args, share(args.connections.into(), args.threads, thread)))
+        .map(|thread| transports(args, &asked.uri, connections_of(args, thread)))
         .collect::<Result<Vec<_>, _>>()?;
     let stops = Arc::new(AtomicBool::new(false));
     let begin = Instant::now();
     let mut threads = Vec::new();
-    for (thread, transport) in (0..args.threads).zip(transports) {
-        threads.push(start(args, &asked, (thread, transport), begin, &stops)?);
+    for (thread, transports) in (0..args.threads).zip(transports) {
+        threads.push(start(args, &asked, (thread, transports), begin, &stops)?);
     }
     let is_whole = wait(args, begin, &threads, &stops, screen)?;
     let mut ran = Ran::new(is_whole);
@@ -71,6 +78,11 @@ fn share(whole: u64, threads: u16, thread: u16) -> u64 {
     whole / threads + u64::from(thread < whole % threads)
 }
 
+fn connections_of(args: &Args, thread: u16) -> usize {
+    let connections = share(args.connections.into(), args.threads, thread);
+    usize::try_from(connections).unwrap_or(usize::MAX)
+}
+
 fn asked(args: &Args) -> Result<Asked, Failure> {
     let content = args.data.as_deref().map(content).transpose()?;
     let default = match content {
@@ -84,6 +96,11 @@ fn asked(args: &Args) -> Result<Asked, Failure> {
     Ok(Asked {
         uri: url(&args.url)?,
         method: args.method.clone().unwrap_or(default),
+        version: if args.version.http2 {
+            Version::HTTP_2
+        } else {
+            Version::HTTP_11
+        },
         fields,
         content: content.unwrap_or_default(),
         success: args.fail,
@@ -91,9 +108,31 @@ fn asked(args: &Args) -> Result<Asked, Failure> {
     })
 }
 
-fn transport(args: &Args, connections: u64) -> Result<Transport, Failure> {
-    let connections = usize::try_from(connections).unwrap_or(usize::MAX);
+fn may_be_http2(args: &Args, uri: &Uri) -> bool {
+    let is_secure = uri.scheme().is_some_and(|scheme| *scheme == Scheme::HTTPS);
+    // Requests that are pipelined are not offered anything else.
+    args.version.http2 || (is_secure && !args.version.http1 && args.pipeline == 1)
+}
+
+/// Transports with so many connections in all. Where HTTP/2 may be spoken each has one: a Transport
+/// shares a connection of HTTP/2 as long as the peer allows another stream, and here as many are
+/// wanted as were asked for.
+fn transports(args: &Args, uri: &Uri, connections: usize) -> Result<Vec<Transport>, Failure> {
+    if may_be_http2(args, uri) {
+        (0..connections).map(|_| transport(args, 1)).collect()
+    } else {
+        Ok(vec![transport(args, connections)?])
+    }
+}
+
+fn transport(args: &Args, connections: usize) -> Result<Transport, Failure> {
+    let versions = match (args.version.http1, args.version.http2) {
+        (true, _) => Versions::Http1,
+        (_, true) => Versions::Http2,
+        _ => Versions::Auto,
+    };
     let mut builder = Transport::builder()
+        .versions(versions)
         .max_idle(connections)
         .max_connections_per_key(connections)
         .max_dials_per_key(connections)
@@ -113,14 +152,14 @@ fn transport(args: &Args, connections: u64) -> Result<Transport, Failure> {
 
 /// A thread of the load.
 struct Thread {
-    handle: JoinHandle<Result<(Tally, Stats), Failure>>,
+    handle: JoinHandle<Result<(Tally, Vec<Stats>), Failure>>,
     schedule: Arc<Schedule>,
 }
 
 fn start(
     args: &Args,
     asked: &Asked,
-    (thread, transport): (u16, Transport),
+    (thread, transports): (u16, Vec<Transport>),
     begin: Instant,
     stops: &Arc<AtomicBool>,
 ) -> Result<Thread, Failure> {
@@ -135,8 +174,8 @@ fn start(
     let begin = begin + Duration::from_secs_f64(offset);
     let schedule = Schedule::new(begin, args.requests.map(part), rate, Arc::clone(stops));
     let schedule = Arc::new(schedule);
-    let in_flight = usize::try_from(part(args.connections.into())).unwrap_or(usize::MAX)
-        * usize::from(args.pipeline);
+    let depth = args.pipeline.max(args.streams);
+    let in_flight = connections_of(args, thread) * usize::from(depth);
     let failed = |error| Failure::new(format!("cannot start a thread: {error}"));
     if args.rate.is_some() {
         let paced = Arc::clone(&schedule);
@@ -146,7 +185,7 @@ fn start(
     let (asked, shared) = (asked.clone(), Arc::clone(&schedule));
     let handle = thread::Builder::new()
         .name(format!("load-{thread}"))
-        .spawn(move || runtime::block_on(engine::run(asked, transport, shared, in_flight)))
+        .spawn(move || runtime::block_on(engine::run(asked, transports, shared, in_flight)))
         .map_err(failed)?;
     Ok(Thread { handle, schedule })
 }
@@ -201,10 +240,12 @@ impl Ran {
         }
     }
 
-    fn add(&mut self, tally: Tally, stats: &Stats, missed: u64) {
-        let mut of_thread = Summary::default();
-        of_thread.account(stats);
-        self.summary.merge(&of_thread);
+    fn add(&mut self, tally: Tally, stats: &[Stats], missed: u64) {
+        for stats in stats {
+            let mut of_pool = Summary::default();
+            of_pool.account(stats);
+            self.summary.merge(&of_pool);
+        }
         self.tally.merge(tally);
         self.missed += missed;
     }

@@ -1,27 +1,50 @@
 //! What the requests of a thread came to.
 
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use hdrhistogram::Histogram;
+use http::{StatusCode, Version};
+use keepline::ConnectionInfo;
 
+use super::phases::{self, Phases, micros};
 use crate::trouble::Trouble;
-
-/// Latencies are told exactly up to three digits, up to this one.
-const LONGEST: Duration = Duration::from_secs(3600);
 
 /// Counts, latencies, and the first failure of each kind.
 #[derive(Debug)]
 pub(super) struct Tally {
     pub(super) ok: u64,
     pub(super) reused: u64,
+    /// The most requests that one connection carried.
+    pub(super) most_on_one: u64,
     /// Content that was received.
     pub(super) bytes: u64,
     /// Microseconds.
     pub(super) latencies: Histogram<u64>,
+    pub(super) phases: Phases,
+    /// Answers by version and status: few kinds, and nearly always the first.
+    pub(super) answers: Vec<(Version, StatusCode, u64)>,
     pub(super) failures: HashMap<String, Failures>,
     /// When the last request ended.
     pub(super) last: Option<Instant>,
+}
+
+/// An answer that was received whole.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) version: Version,
+    pub(super) status: StatusCode,
+    /// Of content.
+    pub(super) bytes: u64,
+    pub(super) connection: Option<ConnectionInfo>,
+}
+
+/// When a request was to start, started and ended.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Times {
+    pub(super) due: Instant,
+    pub(super) started: Instant,
+    pub(super) ended: Instant,
 }
 
 /// Failures of one kind.
@@ -33,13 +56,14 @@ pub(super) struct Failures {
 
 impl Default for Tally {
     fn default() -> Self {
-        let longest = u64::try_from(LONGEST.as_micros()).unwrap_or(u64::MAX);
         Self {
             ok: 0,
             reused: 0,
+            most_on_one: 0,
             bytes: 0,
-            latencies: Histogram::new_with_bounds(1, longest, 3)
-                .expect("these bounds are in their order, and three digits are few enough"),
+            latencies: phases::histogram(),
+            phases: Phases::default(),
+            answers: Vec::new(),
             failures: HashMap::new(),
             last: None,
         }
@@ -48,13 +72,30 @@ impl Default for Tally {
 
 impl Tally {
     /// A request was answered in full.
-    pub(super) fn answered(&mut self, took: Duration, bytes: u64, is_reused: bool, now: Instant) {
+    pub(super) fn answered(&mut self, answer: &Answer, times: &Times) {
         self.ok += 1;
-        self.bytes += bytes;
-        self.reused += u64::from(is_reused);
-        self.last = Some(now);
-        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        self.latencies.saturating_record(micros);
+        self.bytes += answer.bytes;
+        self.count(answer.version, answer.status, 1);
+        self.last = Some(times.ended);
+        let took = times.ended.saturating_duration_since(times.due);
+        self.latencies.saturating_record(micros(took));
+        if let Some(info) = &answer.connection {
+            self.reused += u64::from(info.reused);
+            self.most_on_one = self.most_on_one.max(info.exchange_number);
+            let late = times.started.saturating_duration_since(times.due);
+            self.phases.add(took, late, &info.timings);
+        }
+    }
+
+    fn count(&mut self, version: Version, status: StatusCode, count: u64) {
+        let known = self
+            .answers
+            .iter_mut()
+            .find(|known| (known.0, known.1) == (version, status));
+        match known {
+            Some((_, _, total)) => *total += count,
+            None => self.answers.push((version, status, count)),
+        }
     }
 
     /// A request failed.
@@ -77,11 +118,16 @@ impl Tally {
     pub(super) fn merge(&mut self, other: Self) {
         self.ok += other.ok;
         self.reused += other.reused;
+        self.most_on_one = self.most_on_one.max(other.most_on_one);
         self.bytes += other.bytes;
         self.last = self.last.max(other.last);
         self.latencies
             .add(&other.latencies)
             .expect("both have the same bounds");
+        self.phases.merge(&other.phases);
+        for (version, status, count) in other.answers {
+            self.count(version, status, count);
+        }
         for (kind, failures) in other.failures {
             match self.failures.get_mut(&kind) {
                 Some(known) => known.count += failures.count,
@@ -95,26 +141,49 @@ impl Tally {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+
+    fn answer(status: u16) -> Answer {
+        Answer {
+            version: Version::HTTP_11,
+            status: StatusCode::from_u16(status).expect("it is one"),
+            bytes: 13,
+            connection: None,
+        }
+    }
+
+    fn took(micros: u64) -> Times {
+        let due = Instant::now();
+        Times {
+            due,
+            started: due,
+            ended: due + Duration::from_micros(micros),
+        }
+    }
 
     #[test]
     fn tallies_add_up() {
         let now = Instant::now();
         let timeout = || Trouble::Timeout(Duration::from_secs(1));
         let mut one = Tally::default();
-        one.answered(Duration::from_micros(100), 13, false, now);
+        one.answered(&answer(200), &took(100));
         one.failed(timeout(), true, now);
         let mut other = Tally::default();
-        other.answered(Duration::from_micros(300), 13, true, now);
+        other.answered(&answer(200), &took(300));
+        other.answered(&answer(204), &took(200));
         other.failed(timeout(), true, now);
-        other.failed(Trouble::Status(http::StatusCode::NOT_FOUND), true, now);
+        other.failed(Trouble::Status(StatusCode::NOT_FOUND), true, now);
         one.merge(other);
         assert_eq!(
             (one.ok, one.failures(), one.reused, one.bytes),
-            (2, 3, 4, 26)
+            (3, 3, 3, 39)
         );
         assert_eq!(one.failures["timed out"].count, 2);
-        assert_eq!(one.latencies.len(), 2);
+        assert_eq!(one.latencies.len(), 3);
         assert_eq!(one.latencies.max(), 300);
+        let counts: Vec<_> = one.answers.iter().map(|x| (x.1.as_u16(), x.2)).collect();
+        assert_eq!(counts, [(200, 2), (204, 1)]);
     }
 }

@@ -1,5 +1,6 @@
 //! What `keepline get` may be told.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -33,6 +34,8 @@ pub(crate) struct Args {
     pub(crate) answer: AnswerArgs,
     #[command(flatten)]
     pub(crate) pool: PoolArgs,
+    #[command(flatten)]
+    pub(crate) dial: DialArgs,
     #[command(flatten)]
     pub(crate) tls: TlsArgs,
     #[command(flatten)]
@@ -110,6 +113,18 @@ pub(crate) struct PoolArgs {
     /// share ⌈C/DEPTH⌉ connections. For methods that bear repeating, never POST
     #[arg(long, value_name = "DEPTH", default_value = "1", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) pipeline: u16,
+    /// HTTP/2: wait for a stream where the server allows no more of them, instead of opening a further
+    /// connection
+    #[arg(long)]
+    pub(crate) strict_streams: bool,
+    /// Do not send a request again when its reused connection has died
+    #[arg(long)]
+    pub(crate) no_retry: bool,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "How connections are opened")]
+pub(crate) struct DialArgs {
     /// Connect to the Unix socket at PATH, whatever the host of the URL
     #[arg(long, value_name = "PATH")]
     pub(crate) unix: Option<PathBuf>,
@@ -117,9 +132,33 @@ pub(crate) struct PoolArgs {
     /// '' for none [default: what HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY say]
     #[arg(short = 'x', long, value_name = "PROXY")]
     pub(crate) proxy: Option<String>,
-    /// Do not send a request again when its reused connection has died
-    #[arg(long)]
-    pub(crate) no_retry: bool,
+    /// Ask this name server (ADDR or ADDR:PORT), which also tells how long its answers hold; may be
+    /// given again [default: the operating system]
+    #[arg(long, conflicts_with = "unix", value_name = "ADDR", value_parser = values::name_server)]
+    pub(crate) dns_server: Vec<SocketAddr>,
+    /// Resolve names with connections again when their answers no longer hold, or after DUR where
+    /// nobody tells; connections to addresses that are gone retire (dns-changed) [default: off]
+    #[arg(long, conflicts_with = "unix", value_name = "DUR", value_parser = values::some_time)]
+    pub(crate) follow_dns: Option<Duration>,
+    /// Connect from this local address, ADDR or ADDR:PORT [default: what the system chooses]
+    #[arg(long, conflicts_with = "unix", value_name = "ADDR", value_parser = values::local_address)]
+    pub(crate) local_address: Option<SocketAddr>,
+    /// Time to resolve and connect, over all addresses
+    #[arg(long, value_name = "DUR", default_value = "30s", value_parser = values::some_time)]
+    pub(crate) connect_timeout: Duration,
+    /// … to have a proxy open a tunnel
+    #[arg(long, value_name = "DUR", default_value = "1m", value_parser = values::some_time)]
+    pub(crate) tunnel_timeout: Duration,
+    /// … to agree on TLS
+    #[arg(long, value_name = "DUR", default_value = "10s", value_parser = values::some_time)]
+    pub(crate) tls_timeout: Duration,
+    /// Probe a silent connection with TCP keep-alive after so long; 0: never
+    #[arg(long, value_name = "DUR", default_value = "30s", value_parser = values::duration)]
+    pub(crate) tcp_keep_alive: Duration,
+    /// Give up on a connection whose peer acknowledges nothing for so long (TCP_USER_TIMEOUT; Linux)
+    /// [default: the system's, some 15 minutes]
+    #[arg(long, value_name = "DUR", value_parser = values::some_time)]
+    pub(crate) tcp_user_timeout: Option<Duration>,
 }
 
 #[derive(Debug, Clone, clap::Args)]

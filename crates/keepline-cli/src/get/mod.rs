@@ -1,6 +1,7 @@
 //! `keepline get`: ask once or many times, and see which connection each request ran on.
 
 mod args;
+mod dial;
 mod heads;
 mod json;
 mod plan;

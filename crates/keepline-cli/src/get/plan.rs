@@ -7,11 +7,11 @@ use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method, Version};
 use keepline::Transport;
-use keepline::client::Versions;
+use keepline::client::{Http2, Versions};
 use keepline::tls::{ClientTls, ClientTlsBuilder};
 
 use super::args::{Args, PoolArgs, RequestArgs, TlsArgs};
-use super::target;
+use super::{dial, target};
 use crate::failure::Failure;
 use crate::load::{Plan, Wanted};
 
@@ -106,33 +106,20 @@ pub(crate) fn transport(args: &Args) -> Result<Transport, Failure> {
         max_lifetime,
         max_requests,
         pipeline,
+        strict_streams,
         no_retry,
-        ref unix,
-        ref proxy,
     } = args.pool;
     let mut builder = Transport::builder().versions(versions(&args.request));
     if let Some(most) = max_conns_per_host {
         builder = builder.max_connections_per_key(usize::try_from(most).unwrap_or(usize::MAX));
     }
-    match proxy.as_deref() {
-        None => {}
-        Some("") => builder = builder.no_proxy(),
-        Some(url) => {
-            let proxy = url.parse().map_err(|error| {
-                Failure::new(format!("-x: {error}")).help(
-                    "write it like http://user:password@127.0.0.1:3128 or socks5h://127.0.0.1:1080",
-                )
-            })?;
-            builder = builder.proxy(proxy);
-        }
-    }
-    if let Some(path) = unix {
-        builder = builder.unix_socket(path);
-    }
-    builder
+    let mut http2 = Http2::default();
+    http2.strict_streams = strict_streams;
+    dial::settings(builder, &args.dial)?
         .lifetime(max_lifetime, LIFETIME_JITTER)
         .max_requests(max_requests)
         .pipeline(pipeline.into())
+        .http2(http2)
         .idle_timeout(Some(idle_timeout))
         .max_idle(max_idle)
         .max_idle_per_key(max_idle_per_host.unwrap_or(max_idle))

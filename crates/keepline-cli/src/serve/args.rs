@@ -40,6 +40,18 @@ pub(crate) struct ConnectionArgs {
     /// Close a connection after so long without a request
     #[arg(long, value_name = "DUR", default_value = "75s", value_parser = values::some_time)]
     pub(crate) idle_timeout: Duration,
+    /// Let the head of a request take so long, then 408
+    #[arg(long, value_name = "DUR", default_value = "10s", value_parser = values::some_time)]
+    pub(crate) head_timeout: Duration,
+    /// Wait so long for content that makes no progress
+    #[arg(long, value_name = "DUR", default_value = "30s", value_parser = values::some_time)]
+    pub(crate) body_timeout: Duration,
+    /// What counts as progress of content: so many bytes in each --body-timeout
+    #[arg(long, value_name = "BYTES", default_value = "1", value_parser = values::size)]
+    pub(crate) body_progress: u64,
+    /// Wait so long for a client that takes nothing of its answer
+    #[arg(long, value_name = "DUR", default_value = "30s", value_parser = values::some_time)]
+    pub(crate) write_timeout: Duration,
     /// Close a connection after so many requests [default: no limit]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) max_requests: Option<u64>,

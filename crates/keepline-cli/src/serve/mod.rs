@@ -77,6 +77,10 @@ pub(crate) fn start(
 fn server(args: &Args) -> Result<Server, Failure> {
     let ConnectionArgs {
         idle_timeout,
+        head_timeout,
+        body_timeout,
+        body_progress,
+        write_timeout,
         max_requests,
         max_age,
         keep_alive_header,
@@ -85,6 +89,10 @@ fn server(args: &Args) -> Result<Server, Failure> {
     } = args.connections.clone();
     let mut builder = Server::builder()
         .idle_timeout(Some(idle_timeout))
+        .head_timeout(Some(head_timeout))
+        .body_timeout(Some(body_timeout))
+        .body_progress(body_progress)
+        .write_timeout(Some(write_timeout))
         .max_requests(max_requests)
         .max_connections(max_connections)
         .max_connections_per_peer(max_connections_per_peer)

@@ -1,5 +1,8 @@
 //! `keepline bench`: what it counts, as the kernel and the server count it.
 
+use std::time::Duration;
+
+use keepline_faults::{Fault, FaultServer, Plan};
 use keepline_testkit::peer::{Peer, Script};
 use serde_json::{Value, json};
 
@@ -38,6 +41,25 @@ async fn requests_are_counted_and_each_connection_is_used() {
         assert_eq!(summary["closed"], json!({"shutdown": connections}));
         let ratio = summary["reuse_ratio"].as_f64().expect("a number");
         assert!((ratio - (1.0 - f64::from(connections) / 1000.0)).abs() < 1e-9);
+        assert_eq!(details["answers"], json!({"HTTP/1.1 200": 1000}));
+        let mean = details["requests_per_connection"]
+            .as_f64()
+            .expect("it is one");
+        assert!((mean - 1000.0 / f64::from(connections)).abs() < 1e-9);
+        assert!(
+            details["most_requests_on_a_connection"]
+                .as_f64()
+                .expect("it is one")
+                >= mean
+        );
+        // Only what was opened has handshakes, and of those only the ones that there were.
+        let times = |phase: &str| details["phases"][phase]["times"].clone();
+        assert_eq!(
+            [times("wait"), times("first_byte"), times("body")],
+            [1000; 3]
+        );
+        assert_eq!(times("tls"), 0);
+        assert!(times("connect").as_i64().expect("a number") <= i64::from(connections));
         // No answer is faster than the server's delay.
         let p50 = summary["latency_us"]["p50"].as_u64().expect("a number");
         assert!(p50 >= 2000, "{summary}");
@@ -65,6 +87,11 @@ async fn a_run_has_its_time_and_people_see_percentiles() {
         "rate ",
         "99.9%",
         "█",
+        "carried  ",
+        "HTTP/1.1 200",
+        "first byte ",
+        "tls             0      -",
+        " on a reused connection had no handshake",
     ] {
         assert!(ran.stdout.contains(expected), "{expected}: {ran:?}");
     }
@@ -198,6 +225,41 @@ async fn failures_are_counted_and_explained() {
     );
 }
 
+/// Each phase is where the time went: a slow head is not a slow body.
+#[tokio::test]
+async fn a_slow_head_and_a_slow_body_are_told_apart() {
+    let server = Served::start(&[]).await;
+    // A byte of the content each 10 ms, from the first request on.
+    let plan = Plan::new(Fault::SlowBody)
+        .at(1)
+        .every(Duration::from_millis(10));
+    let faulty = FaultServer::start(plan).await.expect("a port is free");
+    for (url, slow, quick) in [
+        (server.url("/delay/60"), "first_byte", "body"),
+        (faulty.url("/"), "body", "first_byte"),
+    ] {
+        let ran = run(&["bench", "--json", "-n", "3", "-c", "1", &url]).await;
+        let phases = told(&ran)[0]["phases"].clone();
+        let least = |phase: &str| phases[phase]["percentiles_us"]["50"].as_u64();
+        assert!(least(slow).expect("a number") >= 59_000, "{phases}");
+        assert!(least(quick) < least(slow), "{phases}");
+    }
+}
+
+/// Over TLS the handshakes are those of the connections that were opened.
+#[tokio::test]
+async fn handshakes_of_tls_are_counted_once_for_each_connection() {
+    let server = Served::start(&["--tls-self-signed"]).await;
+    let url = format!("https://127.0.0.1:{}/", server.port);
+    let args = ["bench", "--json", "-k", "--http1", "-n", "40", "-c", "4"];
+    let ran = run(&[&args[..], &[&url]].concat()).await;
+    let [details, summary] = told(&ran);
+    assert_eq!((ran.code(), &summary["ok"]), (0, &json!(40)), "{ran:?}");
+    assert_eq!(summary["connections_opened"], 4);
+    assert_eq!(details["phases"]["tls"]["times"], 4, "{details}");
+    assert!(details["phases"]["tls"]["percentiles_us"]["50"].as_u64() > Some(0));
+}
+
 #[tokio::test]
 async fn wrong_usage_is_status_2() {
     for args in [
@@ -206,6 +268,9 @@ async fn wrong_usage_is_status_2() {
         &["bench", "-n", "1", "-d", "1s", "http://localhost/"],
         &["bench", "-c", "1", "-t", "2", "http://localhost/"],
         &["bench", "-r", "0", "http://localhost/"],
+        &["bench", "--http1", "--http2", "http://localhost/"],
+        &["bench", "--http2", "--pipeline", "2", "http://localhost/"],
+        &["bench", "--streams", "2", "http://localhost/"],
     ] {
         assert_eq!(run(args).await.code(), 2, "{args:?}");
     }

@@ -7,7 +7,7 @@ use keepline_testkit::{ScratchDir, certs};
 use crate::binary::{Ran, Served, run};
 
 /// Runs `get` and expects it to fail with all of these in what it says.
-async fn fails(args: &[&str], expected: &[&str]) -> Ran {
+pub(crate) async fn fails(args: &[&str], expected: &[&str]) -> Ran {
     let mut line = vec!["get"];
     line.extend(args);
     let ran = run(&line).await;

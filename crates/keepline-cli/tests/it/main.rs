@@ -1,9 +1,12 @@
 //! The binary, run as people and scripts run it.
 //!
+//! - `attacks`: what is meant to keep others from being answered;
 //! - `balanced`: `serve` behind balancers, and with sockets of a service manager;
 //! - `bench`: loads, counted by the kernel and the server too;
 //! - `reuse`: the two classic programs against our own server;
 //! - `peers`: the same against other people's servers, and other people's clients against ours;
+//! - `dialling`: name servers, names that move, local addresses;
+//! - `proxies`: `get -x`, through proxies of every kind;
 //! - `failures`: bad input of every kind, and what is said about it;
 //! - `output`: what goes where, and the exit status;
 //! - `soak`: `serve` under everything at once, for as long as one likes;
@@ -19,12 +22,14 @@
 //! - `proxy`: the gateway as a process;
 //! - `nginx`: the gateway beside nginx.
 
+mod attacks;
 mod balanced;
 mod bench;
 mod binary;
 mod chain;
 mod clients;
 mod demo;
+mod dialling;
 mod dice;
 mod failures;
 mod faults;
@@ -35,6 +40,7 @@ mod nginx;
 mod output;
 mod peers;
 mod probe;
+mod proxies;
 mod proxy;
 
 mod redirects;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
+use super::connect::ATTEMPT_DELAY;
 use super::event::Event;
 use super::key::Key;
 use super::lease::{Lease, Pooled};
@@ -169,17 +170,24 @@ async fn wait(
                 reason,
             };
             dial::spawn(Arc::clone(shared), demand, Some(waiter.id), None);
-            Duration::MAX
+            return waiter.await;
         }
-        Supply::Limited => Duration::MAX,
-        Supply::Draining => shared.settings.drain.time,
-        Supply::Returning(time) => time,
+        Supply::Limited => return waiter.await,
+        Supply::Draining => Some(shared.settings.drain.time),
+        Supply::Returning(time) => Some(time),
+        Supply::Dialling => None,
     };
-    if patience < Duration::MAX {
+    if let Some(patience) = patience {
         if let Ok(delivered) = timeout(patience, &mut waiter).await {
             return delivered;
         }
-        waiter.dial_after_all();
+        if !waiter.dial_after_all() {
+            return waiter.await;
+        }
     }
+    if let Ok(delivered) = timeout(ATTEMPT_DELAY, &mut waiter).await {
+        return delivered;
+    }
+    waiter.dial_besides();
     waiter.await
 }

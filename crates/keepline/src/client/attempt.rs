@@ -15,7 +15,7 @@ use super::event::Event;
 use super::exchange::{Exchange, Head};
 use super::http2;
 use super::interim::OnInterim;
-use super::key::Key;
+use super::key::{Key, Via};
 use super::lease::Lease;
 use super::meter::{self, RequestMeter};
 use super::pipeline;
@@ -193,7 +193,10 @@ async fn attempt(
         Err(error) => {
             exchange.fail(&error);
             Err(Failed {
-                error,
+                error: match &key.route().via {
+                    Via::Forward(proxy) => error.at_proxy(proxy),
+                    Via::Host | Via::Address(_) | Via::Unix(_) | Via::Tunnel(_) => error,
+                },
                 info: Some(info),
                 untouched: upload.into_untouched(),
                 is_unprocessed: false,

@@ -204,7 +204,7 @@ impl TransportBuilder {
     }
 
     /// Time from the end of the request to the head of the response. Default: none, as Go's
-    /// `ResponseHeaderTimeout`.
+    /// `ResponseHeaderTimeout`. For CONNECT it is [`tunnel_timeout`](Self::tunnel_timeout).
     pub fn response_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.settings.response_timeout = timeout.into();
         self

@@ -207,7 +207,9 @@ impl TransportBuilder {
         self
     }
 
-    /// Time that a proxy has to open a tunnel once it is connected. Default 1 minute, as Go.
+    /// Time that a proxy has to open a tunnel once it is connected; for a CONNECT of the program's
+    /// own, also through a [`Target`], it counts instead of the response timeout. Then the error is
+    /// [`Phase::Proxy`](crate::Phase::Proxy). Default 1 minute, as Go.
     pub fn tunnel_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.settings.dial.tunnel_timeout = timeout.into();
         self

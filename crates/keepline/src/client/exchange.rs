@@ -11,10 +11,11 @@
 use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
-use http::HeaderMap;
 use http::request::Parts;
+use http::{HeaderMap, Method};
 use keepline_proto::keep_alive::keep_alive;
 use keepline_proto::{
     self as proto, BodyLength, Field, Fields, RemoteError, RequestLine, ResponseHead, State,
@@ -22,6 +23,7 @@ use keepline_proto::{
 use tokio::time::Instant;
 
 use super::Shared;
+use super::builder::Settings;
 use super::event::Event;
 use super::head::queue_head;
 use super::key::Key;
@@ -51,7 +53,41 @@ pub struct Exchange {
     lease: Lease,
     request: Sending,
     trailers: Option<Fields>,
+    awaits: Awaited,
     deadline: Deadline,
+}
+
+/// What a request asks for, which decides how long its answer may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Awaited {
+    Response,
+    /// It is CONNECT.
+    Tunnel,
+}
+
+impl Awaited {
+    fn by(method: &Method) -> Self {
+        if *method == Method::CONNECT {
+            Self::Tunnel
+        } else {
+            Self::Response
+        }
+    }
+
+    /// The time for the answer once the request is written.
+    fn timeout(self, settings: &Settings) -> Option<Duration> {
+        match self {
+            Self::Response => settings.response_timeout,
+            Self::Tunnel => settings.dial.tunnel_timeout,
+        }
+    }
+
+    const fn phase(self) -> Phase {
+        match self {
+            Self::Response => Phase::Head,
+            Self::Tunnel => Phase::Proxy,
+        }
+    }
 }
 
 /// How far the request is.
@@ -73,6 +109,7 @@ impl Exchange {
             lease,
             request: Sending::Open,
             trailers: None,
+            awaits: Awaited::Response,
             deadline: Deadline::default(),
         }
     }
@@ -92,6 +129,7 @@ impl Exchange {
         driver
             .proto
             .send_request(line, fields, body, &mut driver.output)?;
+        self.awaits = Awaited::by(line.method);
         self.tell(|connection| Event::SentHead { connection });
         Ok(())
     }
@@ -107,6 +145,7 @@ impl Exchange {
         length: BodyLength,
     ) -> Result<(), Error> {
         queue_head(self.lease.driver(), key, parts, length)?;
+        self.awaits = Awaited::by(&parts.method);
         self.tell(|connection| Event::SentHead { connection });
         Ok(())
     }
@@ -156,7 +195,7 @@ impl Exchange {
             Ok(()) if matches!(self.request, Sending::Queued) => {
                 self.request = Sending::Written;
                 self.tell(|connection| Event::SentRequest { connection });
-                let timeout = self.shared().settings.response_timeout;
+                let timeout = self.awaits.timeout(&self.shared().settings);
                 self.deadline.set(timeout);
             }
             Ok(()) => {}
@@ -173,13 +212,14 @@ impl Exchange {
     /// The next head of the server. Does not write: poll that too.
     ///
     /// # Errors
-    /// The connection was lost, the server broke the protocol, or the response timeout passed,
-    /// which counts from when the request was written.
+    /// The connection was lost, the server broke the protocol, or the response timeout passed (the
+    /// tunnel timeout of CONNECT), which counts from when the request was written.
     pub fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Head, Error>> {
         let polled = self.lease.driver().poll_event(cx);
         let Poll::Ready(incoming) = polled else {
             ready!(self.deadline.poll(cx));
-            return Poll::Ready(Err(self.describe(Error::timeout(Phase::Head))));
+            let timeout = Error::timeout(self.awaits.phase());
+            return Poll::Ready(Err(self.describe(timeout)));
         };
         let head = match incoming {
             // Nothing has been asked yet: this answers somebody else's question.

@@ -29,6 +29,8 @@ impl Sessions {
 
     pub(crate) const fn stop(&self, _: CloseReason) {}
 
+    pub(crate) const fn stop_displaced(&self) {}
+
     pub(crate) const fn waiting(&self) -> usize {
         0
     }

@@ -92,18 +92,24 @@ impl KeySettings {
     /// Requests that may share a connection before the first of them is answered (pipelining, RFC
     /// 9112 §9.3.2). Default: 1, which is no pipelining, as in Go. 0 is an error.
     ///
-    /// Only requests that bear to be sent twice are pipelined: with an idempotent method (never
-    /// POST), at most 16 KiB of content that lies in memory, and without Connection, Upgrade or
-    /// Expect. A request shares a connection before another is opened. Each server is tried first,
-    /// and where it does not bear pipelining its requests go the usual way for ten minutes.
+    /// Only requests with a safe method (GET, HEAD, OPTIONS, TRACE; RFC 9110 §9.2.1) are pipelined,
+    /// with at most 16 KiB of content that lies in memory, and without Connection, Upgrade or
+    /// Expect. All others go the usual way, PUT and DELETE too: a request that waits behind a slow
+    /// answer is sent again elsewhere while the server may still carry out its first copy, which
+    /// does no harm only where nothing is changed. This is no failure, and happens with
+    /// [`retry`](super::TransportBuilder::retry) off too, at most three times for a request.
+    ///
+    /// A request shares a connection of its runtime before another is opened. Each server is tried
+    /// first, and where it does not bear pipelining its requests go the usual way for ten minutes.
     ///
     /// Pipelined requests speak HTTP/1.1, also to a server that offers HTTP/2, which knows no such
     /// waiting; with HTTP/2 alone this is an error of
     /// [`build`](super::TransportBuilder::build).
     ///
     /// Answers come in order, so that a slow one holds up those behind it: 8 to 16 gain most of
-    /// what there is to gain. Content that nobody reads holds them up for 250 ms, then they go to
-    /// another connection. A server that answers in the wrong order cannot be told from one that
+    /// what there is to gain. Content that nobody reads holds them up for 250 ms, and content that
+    /// does not end, as of a stream of events, for 1 s, then they go to another connection; behind
+    /// an answer that has taken 1 s nothing more is sent. A server that answers in the wrong order cannot be told from one that
     /// does not: pipeline only to servers that you trust to speak HTTP.
     pub const fn pipeline(mut self, depth: usize) -> Self {
         self.pipeline = Some(depth);

@@ -21,7 +21,7 @@ use crate::driver::Driver;
 use crate::error::{Error, ErrorKind};
 use crate::info::{ConnectionInfo, Timings};
 use crate::net::{Arrived, PeerAddr};
-use crate::pool::{self, Expiry, KeySlot, Watch};
+use crate::pool::{self, Expiry, KeySlot, Pressure, Watch};
 use crate::upgrade::Upgraded;
 use crate::{CloseReason, OpenReason};
 
@@ -227,6 +227,22 @@ impl Lease {
             .over(connection.exchanges + unanswered, now);
         let displaced = || connection.is_displaced().then_some(CloseReason::DnsChanged);
         over.or_else(displaced)
+    }
+
+    /// How many further requests the connection may be used for, after `unanswered` ones that are
+    /// on their way.
+    pub(crate) fn left(&self, unanswered: u64, now: Instant) -> u64 {
+        if self.over(unanswered, now).is_some() {
+            return 0;
+        }
+        let connection = self.connection();
+        let used = connection.exchanges + unanswered;
+        connection.lifespan.allowed().saturating_sub(used)
+    }
+
+    /// Who would be glad of the connection.
+    pub(crate) fn pressure(&self) -> Pressure {
+        self.shared.pool.pressure(self.slot)
     }
 
     /// Whether anything has arrived though nothing was asked; without a hint from the runtime this

@@ -80,7 +80,6 @@ impl Lifespan {
     }
 
     /// Exchanges that it may carry in all.
-    #[cfg(feature = "http2")]
     pub(crate) const fn allowed(&self) -> u64 {
         self.allowed
     }

@@ -278,6 +278,7 @@ impl Transport {
     /// Closes all idle connections, fails what waits for one, and keeps none from now on. Ready
     /// when the last connection is closed: bodies that are still being read are waited for.
     pub async fn shutdown(&self) {
+        self.shared.pipelines.stop();
         self.shared.sessions.stop(CloseReason::Shutdown);
         self.shared.pool.shut_down().await;
     }

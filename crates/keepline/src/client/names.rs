@@ -2,7 +2,7 @@
 //!
 //! Off unless asked for. Then a name that has connections is resolved again when its answer no
 //! longer holds, and connections to addresses that are gone retire: idle ones are closed, the others
-//! finish what they do. New connections go to the addresses that have the fewest.
+//! finish what they do, sessions their streams. New connections go to the addresses that have the fewest.
 //!
 //! Invariants: a name is known only while it has connections, or was resolved a moment ago; an
 //! error and an empty answer change nothing; one task watches a name, and ends with its runtime, its
@@ -251,6 +251,7 @@ fn act(shared: &Shared, verdict: Verdict) {
             .close_idle_if(CloseReason::DnsChanged, |connection| {
                 connection.is_displaced()
             });
+        shared.sessions.stop_displaced();
     }
 }
 

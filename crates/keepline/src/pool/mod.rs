@@ -33,7 +33,7 @@ pub use policy::{IdleOrder, OnMiss};
 pub(crate) use reaper::{Reaper, Watch};
 use shared::Shared;
 use state::{Checkout, State};
-pub(crate) use state::{Demand, Entry, Home, KeySlot, Supply, WaiterId};
+pub(crate) use state::{Demand, Entry, Home, KeySlot, Pressure, Supply, WaiterId};
 pub use stats::Stats;
 pub(crate) use waiter::Waiter;
 
@@ -301,8 +301,14 @@ where
     }
 
     /// Nothing is kept any more, and no request is to be sent.
+    #[cfg(feature = "http2")]
     pub(crate) fn is_shut_down(&self) -> bool {
         self.0.lock().is_shut_down()
+    }
+
+    /// Who would be glad of a busy connection of this key.
+    pub(crate) fn pressure(&self, slot: KeySlot) -> Pressure {
+        self.0.lock().pressure(slot)
     }
 
     /// A request is sent again.

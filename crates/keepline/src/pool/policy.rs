@@ -88,7 +88,9 @@ pub enum IdleOrder {
 #[non_exhaustive]
 pub enum OnMiss {
     /// Dials at once, and takes what comes first: the new connection or one that comes back. As
-    /// Go.
+    /// Go, except that a dial whose request was served by what came back is left to the next
+    /// request, which dials itself only if that takes more than 300 ms (the delay of RFC 8305 §5):
+    /// so no more connections are opened than there are requests at a time.
     #[default]
     Race,
     /// Waits so long for a connection that comes back, if any of the key is busy, then dials.

@@ -174,7 +174,9 @@ impl World {
                         world.dial_on_demand();
                     }))
                 }
-                Supply::Draining | Supply::Returning(_) | Supply::Limited => None,
+                Supply::Draining | Supply::Dialling | Supply::Returning(_) | Supply::Limited => {
+                    None
+                }
             };
             let outcome = if shuttle::rand::thread_rng().gen_bool(0.3) {
                 thread::yield_now();

@@ -33,11 +33,20 @@ where
     K: Eq + Hash + Clone + Send + 'static,
     C: Connection,
 {
-    /// What it waited for takes too long: a dial starts, if there is room for one.
-    pub(crate) fn dial_after_all(&self) {
+    /// What it waited for takes too long: a dial starts, if there is room for one and none is on
+    /// its way already, which is then answered with `true`.
+    pub(crate) fn dial_after_all(&self) -> bool {
         self.pool
             .0
-            .with(|state, effects| state.dial_after_all(self.id, effects));
+            .with(|state, effects| state.dial_after_all(self.id, effects))
+    }
+
+    /// The dial of somebody else, on which it counted, takes too long: another one starts, if there
+    /// is room for it.
+    pub(crate) fn dial_besides(&self) {
+        self.pool
+            .0
+            .with(|state, effects| state.dial_besides(self.id, effects));
     }
 }
 

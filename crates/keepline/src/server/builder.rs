@@ -47,8 +47,9 @@ impl ServerBuilder {
         self
     }
 
-    /// How long a response that is being sent may make no progress. Default 30 s (nginx 60 s, Go
-    /// an absolute limit, none by default).
+    /// How long a response that is being sent may make no progress; then the connection is reset,
+    /// so that the kernel does not keep for it what its client does not take. Default 30 s (nginx
+    /// 60 s, and a reset with `reset_timedout_connection`; Go an absolute limit, none by default).
     pub const fn write_timeout(mut self, limit: Option<Duration>) -> Self {
         self.0.terms.write_timeout = limit;
         self

@@ -92,6 +92,10 @@ pub(super) async fn serve_requests<H: Speaks>(
             Err(error) => refuse(&mut wire, &error, handler).await,
         };
         if let Err(end) = outcome {
+            let is_stuck = end == Rest::Close(CloseReason::Timeout);
+            if is_stuck && H::RESETS_THE_STUCK && wire.lost() == Some(Lost::Gone) {
+                wire.driver.stream.reset_on_close();
+            }
             break end;
         }
         if wire.driver.buffered() > 0 {

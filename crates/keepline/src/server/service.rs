@@ -153,6 +153,7 @@ where
     B::Error: Into<BoxError>,
 {
     const HTTP2: bool = true;
+    const RESETS_THE_STUCK: bool = true;
 
     #[cfg(feature = "http2")]
     async fn serve_http2(

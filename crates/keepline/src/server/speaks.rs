@@ -27,6 +27,9 @@ pub(super) trait Speaks: Handler {
         expect(dead_code, reason = "there is no way to agree on HTTP/2")
     )]
     const HTTP2: bool;
+    /// A client that takes nothing of its answer is reset, so that the kernel does not keep what it
+    /// does not take. A raw handler chooses for itself, by [`Exchange::hang_up`].
+    const RESETS_THE_STUCK: bool;
 
     /// Serves HTTP/2 on the connection to its end; called only where [`HTTP2`](Self::HTTP2) holds.
     #[cfg(feature = "http2")]
@@ -55,6 +58,7 @@ impl<H: Handler> Handler for Raw<H> {
 
 impl<H: Handler> Speaks for Raw<H> {
     const HTTP2: bool = false;
+    const RESETS_THE_STUCK: bool = false;
 
     #[cfg(feature = "http2")]
     async fn serve_http2(

@@ -11,7 +11,11 @@ use super::build;
 use crate::binary::{Counted, Ran, run};
 
 /// Asks, and checks what holds of every run: all is well, and the kernel counts as the pool does.
-async fn get(port: u16, args: &[&str], connections: std::ops::RangeInclusive<u64>) -> Ran {
+pub(super) async fn get(
+    port: u16,
+    args: &[&str],
+    connections: std::ops::RangeInclusive<u64>,
+) -> Ran {
     let counted = Counted::start(port);
     let ran = run(&[&["get", "--json"], args].concat()).await;
     assert_eq!(ran.code(), 0, "{ran:?}");
@@ -23,7 +27,7 @@ async fn get(port: u16, args: &[&str], connections: std::ops::RangeInclusive<u64
 }
 
 /// The versions of the answers, those of neighbours that are alike once.
-fn versions(ran: &Ran) -> Vec<Value> {
+pub(super) fn versions(ran: &Ran) -> Vec<Value> {
     let mut versions: Vec<Value> = ran
         .json()
         .iter()
@@ -34,14 +38,14 @@ fn versions(ran: &Ran) -> Vec<Value> {
     versions
 }
 
-struct Site {
-    scratch: ScratchDir,
-    authority: String,
+pub(super) struct Site {
+    pub(super) scratch: ScratchDir,
+    pub(super) authority: String,
 }
 
 impl Site {
     /// A directory with a certificate, its key, and `lines`.
-    fn new(name: &str) -> Self {
+    pub(super) fn new(name: &str) -> Self {
         let scratch = ScratchDir::new(name);
         let _ = certs::server().write_to(&scratch);
         let authority = scratch.write("authority.pem", &certs::authority().pem);
@@ -50,7 +54,7 @@ impl Site {
         Self { scratch, authority }
     }
 
-    fn path(&self, name: &str) -> String {
+    pub(super) fn path(&self, name: &str) -> String {
         let path = self.scratch.path().join(name);
         path.to_str().expect("it is ASCII").to_owned()
     }
@@ -97,6 +101,47 @@ async fn nghttpd_with_and_without_tls_and_with_few_streams() {
     let url = format!("https://{}/lines", tls.addr());
     let agreed = ["-n", "50", "--cacert", &site.authority, &url];
     assert_eq!(versions(&get(tls.port(), &agreed, 1..=1).await), ["HTTP/2"]);
+}
+
+/// As many connections as were asked for, with as many streams on each as were asked for, whether
+/// HTTP/2 is known beforehand or agreed on.
+#[tokio::test]
+async fn a_load_of_streams_has_the_connections_that_were_asked_for() {
+    let Some(nghttpd) = peers::require("nghttpd") else {
+        return;
+    };
+    let site = Site::new("nghttpd-bench");
+    let [plain, tls] = [(); 2].map(|()| ReservedPort::new().expect("a port is free"));
+    let start = async |port: &ReservedPort, args: &[&str]| {
+        let mut command = Command::new(&nghttpd);
+        command.args(["-a", "127.0.0.1", "-m", "10", "-d", &site.path("")]);
+        command.args(args);
+        Process::serve(command, port.port()).await
+    };
+    let (one, other) = (plain.port().to_string(), tls.port().to_string());
+    let _plain = start(&plain, &["--no-tls", &one]).await;
+    let keys = [site.path("key.pem"), site.path("cert.pem")];
+    let _tls = start(&tls, &[&other, &keys[0], &keys[1]]).await;
+
+    let prior = format!("http://{}/lines", plain.addr());
+    let agreed = format!("https://{}/lines", tls.addr());
+    for (port, how, handshakes) in [
+        (plain.port(), &["--http2", &prior][..], 0),
+        (tls.port(), &["--cacert", &site.authority, &agreed], 3),
+    ] {
+        let counted = Counted::start(port);
+        let load = ["bench", "--json", "-n", "300", "-c", "3", "--streams", "8"];
+        let args: Vec<&str> = load.iter().chain(how).copied().collect();
+        let ran = run(&args).await;
+        assert_eq!((ran.code(), ran.stderr.as_str()), (0, ""), "{ran:?}");
+        let details = &ran.json()[0];
+        assert_eq!(details["answers"], json!({"HTTP/2.0 200": 300}));
+        assert_eq!(details["content_bytes"], 300 * 4000 * 32);
+        assert_eq!(details["phases"]["tls"]["times"], handshakes, "{details}");
+        assert_eq!(details["phases"]["body"]["times"], 300);
+        assert_eq!(ran.summary()["connections_opened"], 3);
+        counted.assert(3).await;
+    }
 }
 
 #[tokio::test]

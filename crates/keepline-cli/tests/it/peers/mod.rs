@@ -3,6 +3,7 @@
 //! Each needs a program that may not be installed; then the test says so and is skipped.
 
 mod http2;
+mod versions;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -62,8 +62,8 @@ impl Round {
                 match behave(round.clone(), dice).await {
                     Ok(()) => {}
                     Err(Trouble::Lost) => round.tally.lost(),
-                    Err(Trouble::Wrong(what)) => {
-                        round.tally.note_wrong(what);
+                    Err(trouble @ (Trouble::Refused | Trouble::Wrong(_))) => {
+                        round.tally.note_wrong(format!("{trouble:?}"));
                         // Not as fast as it can.
                         tokio::time::sleep(Duration::from_millis(100)).await;
                     }

@@ -11,7 +11,7 @@ mod loads;
 mod rude;
 mod tally;
 mod typed;
-mod wire;
+pub(crate) mod wire;
 
 use std::sync::Arc;
 use std::time::Duration;

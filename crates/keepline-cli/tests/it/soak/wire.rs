@@ -13,30 +13,32 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Why there is no answer.
 #[derive(Debug)]
-pub(super) enum Trouble {
+pub(crate) enum Trouble {
     /// The connection was closed before a byte of it came, after it had served.
     Lost,
+    /// The same on a connection that had not served yet.
+    Refused,
     Wrong(String),
 }
 
 #[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) content: Vec<u8>,
-    pub(super) says_close: bool,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) content: Vec<u8>,
+    pub(crate) says_close: bool,
 }
 
 #[derive(Debug)]
-pub(super) struct Wire {
-    pub(super) stream: TcpStream,
+pub(crate) struct Wire {
+    pub(crate) stream: TcpStream,
     unread: Vec<u8>,
     answers: u64,
     /// A pause before each read, and how much it reads then.
-    pub(super) pace: Option<(Duration, usize)>,
+    pub(crate) pace: Option<(Duration, usize)>,
 }
 
 impl Wire {
-    pub(super) async fn connect(port: u16) -> Result<Self, Trouble> {
+    pub(crate) async fn connect(port: u16) -> Result<Self, Trouble> {
         let addr = SocketAddr::from(([127, 0, 0, 1], port));
         let connecting = tokio::time::timeout(PATIENCE, TcpStream::connect(addr));
         match connecting.await {
@@ -52,11 +54,11 @@ impl Wire {
     }
 
     /// Sends as far as the server takes it: one that closes early has answered.
-    pub(super) async fn send(&mut self, bytes: &[u8]) {
+    pub(crate) async fn send(&mut self, bytes: &[u8]) {
         let _ = tokio::time::timeout(PATIENCE, self.stream.write_all(bytes)).await;
     }
 
-    pub(super) async fn answer(&mut self) -> Result<Answer, Trouble> {
+    pub(crate) async fn answer(&mut self) -> Result<Answer, Trouble> {
         let length = loop {
             if let Some(length) = head_length(&self.unread) {
                 break length;
@@ -135,6 +137,7 @@ impl Wire {
                 Err(Trouble::Wrong(format!("silence after {came} bytes")))
             }
             _ if came == 0 && self.answers > 0 => Err(Trouble::Lost),
+            _ if came == 0 => Err(Trouble::Refused),
             end => Err(Trouble::Wrong(format!(
                 "{end:?} after {came} bytes of an answer"
             ))),
@@ -142,7 +145,7 @@ impl Wire {
     }
 
     /// Nothing more comes, and the server closes.
-    pub(super) async fn ended(&mut self) -> Result<(), Trouble> {
+    pub(crate) async fn ended(&mut self) -> Result<(), Trouble> {
         let mut more = [0; 100];
         let reading = tokio::time::timeout(PATIENCE, self.stream.read(&mut more));
         match reading.await {

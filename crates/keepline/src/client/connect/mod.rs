@@ -16,6 +16,7 @@ use std::time::Duration;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, timeout_at};
 
+pub(super) use self::order::ATTEMPT_DELAY;
 use self::race::Lost;
 pub(crate) use self::socket::SocketSettings;
 use super::Shared;
@@ -47,7 +48,7 @@ pub(super) async fn connect(shared: &Arc<Shared>, key: &Key) -> Result<Opened, E
     let name = || -> Arc<str> { key.to_string().into() };
     let opened = open_socket(shared, key).await;
     let mut opened = opened.map_err(|error| match &route.via {
-        Via::Forward(proxy) | Via::Tunnel(proxy) => proxy.blame(&error),
+        Via::Forward(proxy) | Via::Tunnel(proxy) => error.at_proxy(proxy),
         Via::Host | Via::Address(_) | Via::Unix(_) => error,
     })?;
     let peer = opened.stream.peer_addr();
@@ -58,7 +59,7 @@ pub(super) async fn connect(shared: &Arc<Shared>, key: &Key) -> Result<Opened, E
     if let Via::Tunnel(proxy) = &route.via {
         let started = Instant::now();
         let tunnel = open_tunnel(shared, &route.origin, proxy, opened.stream).await;
-        opened.stream = tunnel.map_err(|error| proxy.blame(&error))?;
+        opened.stream = tunnel.map_err(|error| error.at_proxy(proxy))?;
         opened.timings.proxy = Some(started.elapsed());
     }
     if !route.origin.is_secure {
@@ -67,7 +68,7 @@ pub(super) async fn connect(shared: &Arc<Shared>, key: &Key) -> Result<Opened, E
     let started = Instant::now();
     let secured = start_tls(shared, &route.origin, tls_of(shared, route), opened.stream).await;
     opened.stream = secured.map_err(|error| match &route.via {
-        Via::Forward(proxy) => proxy.blame(&error),
+        Via::Forward(proxy) => error.at_proxy(proxy),
         Via::Host | Via::Address(_) | Via::Unix(_) | Via::Tunnel(_) => error,
     })?;
     shared.events.tell(|| Event::Secured { origin: name() });

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// The next address is tried after so much silence of the one before. Go's; RFC 8305 §5 recommends
 /// 250 ms, and allows 100 ms to 2 s.
-pub(super) const ATTEMPT_DELAY: Duration = Duration::from_millis(300);
+pub(in crate::client) const ATTEMPT_DELAY: Duration = Duration::from_millis(300);
 /// An address gets at least this share of the connect timeout, however many follow (Go).
 const LEAST_SHARE: Duration = Duration::from_secs(2);
 /// No more addresses of a name are tried: an answer may hold thousands.

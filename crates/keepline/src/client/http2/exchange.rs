@@ -20,6 +20,7 @@ use super::head;
 use super::session::tell;
 use super::sharing::Permit;
 use crate::Body;
+use crate::CloseReason;
 use crate::client::attempt::{Failed, expects_continue};
 use crate::client::event::Event;
 use crate::client::interim::OnInterim;
@@ -107,28 +108,33 @@ impl Exchange {
     ) -> Result<Response<Body>, Failed> {
         let mut started = match self.start(parts, body.made(), origin) {
             Ok(started) => started,
-            Err((error, is_unprocessed, untouched)) => {
+            Err((error, fate, untouched)) => {
                 let error = self.describe(error);
-                return Err(self.failed(error, is_unprocessed, untouched));
+                return Err(self.failed(error, fate, untouched));
             }
         };
         let outcome = poll_fn(|cx| started.poll(&self, cx)).await;
         match outcome {
             Ok(response) => Ok(self.respond(response, started)),
-            Err(Lost(error, is_unprocessed)) => {
+            Err(Lost(error, fate)) => {
                 let error = self.describe(error);
-                Err(self.failed(error, is_unprocessed, started.held.map(|held| held.body)))
+                Err(self.failed(error, fate, started.held.map(|held| held.body)))
             }
         }
     }
 
-    fn failed(&self, error: Error, is_unprocessed: bool, untouched: Option<Body>) -> Failed {
+    fn failed(&self, error: Error, fate: Fate, untouched: Option<Body>) -> Failed {
+        // Here, and not only in the session's own task: the next attempt may be faster than that, and
+        // would meet the same session, all the times that it may be made.
+        if fate == Fate::SessionLeaves {
+            self.permit.retire(CloseReason::PeerAskedClose);
+        }
         let untouched = untouched.filter(|_| !self.counted.is_begun.load(Ordering::Relaxed));
         Failed {
             error,
             info: Some(self.info()),
             untouched,
-            is_unprocessed,
+            is_unprocessed: fate != Fate::Unknown,
         }
     }
 
@@ -138,21 +144,21 @@ impl Exchange {
         parts: &Parts,
         body: Body,
         origin: &crate::client::Origin,
-    ) -> Result<Started, (Error, bool, Option<Body>)> {
+    ) -> Result<Started, (Error, Fate, Option<Body>)> {
         let head = match head::request(parts, origin, body.length()) {
             Ok(head) => head,
-            Err(error) => return Err((error, false, Some(body))),
+            Err(error) => return Err((error, Fate::Unknown, Some(body))),
         };
         let is_empty = body.is_end_stream();
         // Retired in between, it has started nothing.
         let Some(mut sender) = self.permit.session.sender() else {
-            return Err((Error::new(ErrorKind::Http2), true, Some(body)));
+            return Err((Error::new(ErrorKind::Http2), Fate::Refused, Some(body)));
         };
         let (response, stream) = match sender.send_request(head, is_empty) {
             Ok(sent) => sent,
             Err(error) => {
-                let is_unprocessed = is_unprocessed(&error);
-                return Err((own_error(error), is_unprocessed, Some(body)));
+                let fate = fate(&error);
+                return Err((own_error(error), fate, Some(body)));
             }
         };
         self.tell(|connection| Event::SentHead { connection });
@@ -218,7 +224,17 @@ struct Held {
 }
 
 /// A stream that has failed, and whether the peer says that it has not processed the request.
-struct Lost(Error, bool);
+struct Lost(Error, Fate);
+
+/// What the peer has done with a request that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Unknown,
+    /// Nothing: it has not been processed.
+    Refused,
+    /// The same, nor will any other be on this session.
+    SessionLeaves,
+}
 
 impl Started {
     fn poll(
@@ -241,7 +257,7 @@ impl Started {
                     Err(error)
                         if error.kind() != ErrorKind::Http2 && error.kind() != ErrorKind::Io =>
                     {
-                        return Poll::Ready(Err(Lost(error, false)));
+                        return Poll::Ready(Err(Lost(error, Fate::Unknown)));
                     }
                     // The response says what has become of the stream.
                     Err(_) => {}
@@ -266,7 +282,7 @@ impl Started {
                 Poll::Ready(Ok(response)) => Poll::Ready(Ok(response)),
                 Poll::Ready(Err(error)) => Poll::Ready(Err(lost(error))),
                 Poll::Pending if self.deadline.poll(cx).is_ready() => {
-                    Poll::Ready(Err(Lost(Error::timeout(Phase::Head), false)))
+                    Poll::Ready(Err(Lost(Error::timeout(Phase::Head), Fate::Unknown)))
                 }
                 Poll::Pending => Poll::Pending,
             };
@@ -289,8 +305,8 @@ impl Started {
 }
 
 fn lost(error: h2::Error) -> Lost {
-    let is_unprocessed = is_unprocessed(&error);
-    Lost(own_error(error), is_unprocessed)
+    let fate = fate(&error);
+    Lost(own_error(error), fate)
 }
 
 /// RFC 9113 §8.7: "The GOAWAY mechanism indicates the highest stream number that might have been
@@ -298,8 +314,15 @@ fn lost(error: h2::Error) -> Lost {
 /// The REFUSED_STREAM error code can be included in a RST_STREAM frame to indicate that the stream
 /// is being closed prior to any processing having occurred." The h2 crate fails a stream with the
 /// peer's GOAWAY only if its number is higher.
-fn is_unprocessed(error: &h2::Error) -> bool {
-    error.is_remote() && (error.is_go_away() || error.reason() == Some(Reason::REFUSED_STREAM))
+fn fate(error: &h2::Error) -> Fate {
+    if !error.is_remote() {
+        return Fate::Unknown;
+    }
+    match error.reason() {
+        _ if error.is_go_away() => Fate::SessionLeaves,
+        Some(Reason::REFUSED_STREAM) => Fate::Refused,
+        _ => Fate::Unknown,
+    }
 }
 
 /// What we did wrong ourselves is said so.

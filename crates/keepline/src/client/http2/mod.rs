@@ -8,6 +8,7 @@
 //! - `streams`: how many streams a session may carry, and until when (pure);
 //! - `head`: what the head of a request is in HTTP/2 (pure);
 //! - `sharing`: the lock around the table, and what follows from its decisions;
+//! - `supply`: the one dial that those who wait share, while it is not known what a server speaks;
 //! - `session`: the task that drives a connection;
 //! - `exchange`, `body`: a request on a stream.
 
@@ -18,6 +19,7 @@ mod session;
 mod settings;
 mod sharing;
 mod streams;
+mod supply;
 mod table;
 
 use std::sync::Arc;

@@ -127,6 +127,15 @@ impl Session {
         pong.await.is_ok()
     }
 
+    /// It is at an address that its name has left.
+    pub(super) fn is_displaced(&self) -> bool {
+        let inner = self.lock();
+        inner
+            .pooled
+            .as_ref()
+            .is_some_and(|pooled| pooled.is_displaced())
+    }
+
     /// The meter of its connection is told something.
     pub(super) fn with_pooled(&self, tell: impl FnOnce(&mut Pooled)) {
         if let Some(pooled) = &mut self.lock().pooled {

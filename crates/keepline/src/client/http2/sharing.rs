@@ -15,35 +15,35 @@ use tokio::time::Instant;
 use super::session::{Handshaken, Session, Task};
 use super::settings::Http2;
 use super::streams::{Due, Reserved, Span};
+use super::supply::start_supply;
 use super::table::{Checkout, Effects, Rest, Table, Told};
 use crate::CloseReason;
 use crate::client::Shared;
-use crate::client::acquire::{NoLease, acquire_either};
 use crate::client::event::Event;
 use crate::client::key::Key;
 use crate::client::lease::{Lease, Pooled};
-use crate::client::names::Residence;
 use crate::error::{Error, ErrorKind};
 use crate::pool::KeySlot;
 
 /// What a waiter gets.
-type Answer = Result<Given, Error>;
+pub(super) type Answer = Result<Given, Error>;
 
+/// What a request gets that waited.
 #[derive(Debug)]
-enum Given {
+pub(super) enum Given {
     Told(Told<Arc<Session>>),
     /// The server speaks HTTP/1.1, on this connection. Not told yet.
     Http1(Box<Lease>),
 }
 
-type Sharing = Table<Key, Arc<Session>, oneshot::Sender<Answer>>;
+pub(super) type Sharing = Table<Key, Arc<Session>, oneshot::Sender<Answer>>;
 
 /// The sessions of a Transport.
 #[derive(Debug)]
 pub(crate) struct Sessions {
     table: Mutex<Sharing>,
     /// Told when nobody waits any more for what is being supplied.
-    unwanted: Notify,
+    pub(super) unwanted: Notify,
 }
 
 impl Sessions {
@@ -54,7 +54,7 @@ impl Sessions {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Sharing> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Sharing> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -81,8 +81,17 @@ impl Sessions {
 
     /// Starts no further stream anywhere, and closes each session when it has none.
     pub(crate) fn stop(&self, reason: CloseReason) {
-        let all = self.lock().retire_all(reason);
-        for session in all {
+        self.stop_where(reason, |_| true);
+    }
+
+    /// The same, for those at addresses that their names have left.
+    pub(crate) fn stop_displaced(&self) {
+        self.stop_where(CloseReason::DnsChanged, Session::is_displaced);
+    }
+
+    fn stop_where(&self, reason: CloseReason, which: impl Fn(&Session) -> bool) {
+        let stopped = self.lock().retire_where(reason, |session| which(session));
+        for session in stopped {
             session.stop(reason);
         }
     }
@@ -109,6 +118,11 @@ pub(crate) struct Permit {
 }
 
 impl Permit {
+    /// No further stream is started on the session.
+    pub(super) fn retire(&self, reason: CloseReason) {
+        retire(&self.shared, &self.key, self.session.id, reason);
+    }
+
     fn new(shared: &Arc<Shared>, key: &Key, session: Arc<Session>, reserved: Reserved) -> Self {
         if reserved.number == 1 || reserved.idle_for.is_some() {
             shared.pool.rests(false);
@@ -267,7 +281,7 @@ impl Drop for Waiting<'_> {
 }
 
 /// Tells waiters, and starts a supply if one is wanted.
-fn carry_out(
+pub(super) fn carry_out(
     shared: &Arc<Shared>,
     key: &Key,
     effects: Effects<Arc<Session>, oneshot::Sender<Answer>>,
@@ -284,98 +298,6 @@ fn carry_out(
     }
     if effects.unwanted {
         shared.sessions.unwanted.notify_waiters();
-    }
-}
-
-/// Gets a connection for a key, in a task of its own: whoever waits may go away, and others come.
-fn start_supply(shared: &Arc<Shared>, key: &Key) {
-    let supply = Supply {
-        shared: Arc::clone(shared),
-        key: key.clone(),
-        is_over: false,
-    };
-    // Without a runtime, dropping it says that nothing comes.
-    if let Ok(runtime) = Handle::try_current() {
-        runtime.spawn(supply.run());
-    }
-}
-
-struct Supply {
-    shared: Arc<Shared>,
-    key: Key,
-    is_over: bool,
-}
-
-impl Supply {
-    async fn run(mut self) {
-        let outcome = tokio::select! {
-            // First of all it starts to dial, and a dial outlives those who asked for it.
-            biased;
-            outcome = acquire_either(&self.shared, &self.key, true) => outcome,
-            // Dropped, it tells whoever has come meanwhile to ask again.
-            () = self.unwanted() => return,
-        };
-        self.is_over = true;
-        let (shared, key) = (&self.shared, &self.key);
-        match outcome {
-            Err(NoLease::Session) => {
-                let effects = shared.sessions.lock().supply_ended(key, Instant::now());
-                carry_out(shared, key, effects);
-            }
-            Ok((lease, _)) => {
-                let mut effects = shared.sessions.lock().spoke_http1(key);
-                // To the first who still waits, as any that is dialled for him; else into the pool,
-                // before anybody is sent there.
-                let mut lease = Some(Box::new(lease));
-                let mut others = Vec::new();
-                for (waiter, told) in effects.told.drain(..) {
-                    match lease.take() {
-                        None => others.push((waiter, told)),
-                        Some(free) => {
-                            if let Err(Ok(Given::Http1(free))) = waiter.send(Ok(Given::Http1(free)))
-                            {
-                                lease = Some(free);
-                            }
-                        }
-                    }
-                }
-                if let Some(free) = lease {
-                    free.give_back();
-                }
-                effects.told = others;
-                carry_out(shared, key, effects);
-            }
-            Err(NoLease::Failed(error)) => {
-                let waiters = shared.sessions.lock().supply_failed(key);
-                for waiter in waiters {
-                    let _ = waiter.send(Err(error.repeated()));
-                }
-            }
-        }
-    }
-}
-
-impl Supply {
-    /// Ready when nobody waits for it any more, and it waits itself: a dial goes on.
-    async fn unwanted(&self) {
-        loop {
-            let mut told = std::pin::pin!(self.shared.sessions.unwanted.notified());
-            told.as_mut().enable();
-            let is_unwanted = self.shared.sessions.lock().is_unwanted(&self.key);
-            if is_unwanted && !self.shared.pool.is_dialling(&self.key) {
-                return;
-            }
-            told.await;
-        }
-    }
-}
-
-impl Drop for Supply {
-    fn drop(&mut self) {
-        if !self.is_over {
-            let effects = self.shared.sessions.lock().supply_lost(&self.key);
-            carry_out(&self.shared, &self.key, effects);
-        }
     }
 }
 
@@ -442,16 +364,22 @@ pub(super) fn due(
     now: Instant,
 ) -> (Result<Option<Due>, CloseReason>, bool, Option<Duration>) {
     let limits = shared.pool.key_limits(key);
-    let mut retire_at = None;
+    let mut retires = None;
     session.with_pooled(|pooled| {
-        retire_at = pooled.lifespan.retire_at();
-        if pooled.residence.as_ref().is_some_and(Residence::is_gone) {
-            retire_at = Some(now);
-        }
+        let of_age = pooled.lifespan.retire_at().map(|at| Due {
+            at,
+            reason: CloseReason::Lifetime,
+        });
+        // Its name may have moved while it was dialled.
+        let displaced = pooled.is_displaced().then_some(Due {
+            at: now,
+            reason: CloseReason::DnsChanged,
+        });
+        retires = displaced.or(of_age);
     });
     let span = Span {
         idle_timeout: limits.idle_timeout,
-        retire_at,
+        retires,
         keeps_idle: session.keeps_idle,
     };
     let mut table = shared.sessions.lock();

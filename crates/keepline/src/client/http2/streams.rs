@@ -48,8 +48,8 @@ pub(super) struct Due {
 pub(super) struct Span {
     /// Without a stream.
     pub(super) idle_timeout: Option<Duration>,
-    /// In all; until then nothing is disturbed.
-    pub(super) retire_at: Option<Instant>,
+    /// In all, and why; until then nothing is disturbed.
+    pub(super) retires: Option<Due>,
     /// Whether sessions without a stream are kept at all.
     pub(super) keeps_idle: bool,
 }
@@ -124,13 +124,7 @@ impl Streams {
     /// Why it is to be closed now, or when next to ask.
     pub(super) fn due(&self, span: &Span, now: Instant) -> Result<Option<Due>, CloseReason> {
         if !self.is_resting() {
-            return Ok(span
-                .retire_at
-                .filter(|_| self.retiring.is_none())
-                .map(|at| Due {
-                    at,
-                    reason: CloseReason::Lifetime,
-                }));
+            return Ok(span.retires.filter(|_| self.retiring.is_none()));
         }
         if let Some(reason) = self.retiring {
             return Err(reason);
@@ -142,14 +136,12 @@ impl Streams {
         let idle = span
             .idle_timeout
             .and_then(|time| self.resting_since.checked_add(time));
-        let dues = [
-            (idle, CloseReason::IdleTimeout),
-            (span.retire_at, CloseReason::Lifetime),
-        ];
-        let first = dues
-            .into_iter()
-            .filter_map(|(at, reason)| Some(Due { at: at?, reason }))
-            .min_by_key(|due| due.at);
+        let idle = idle.map(|at| Due {
+            at,
+            reason: CloseReason::IdleTimeout,
+        });
+        let dues = [idle, span.retires].into_iter().flatten();
+        let first = dues.min_by_key(|due| due.at);
         match first {
             Some(due) if due.at <= now => Err(due.reason),
             first => Ok(first),
@@ -197,7 +189,7 @@ mod tests {
         streams.settle(10);
         let span = Span {
             idle_timeout: Some(SECOND),
-            retire_at: None,
+            retires: None,
             keeps_idle: true,
         };
         assert!(streams.reserve(now).is_some() && streams.reserve(now).is_some());
@@ -215,7 +207,10 @@ mod tests {
         let streams = Streams::new(u64::MAX, now);
         let span = |idle: u32, life: u32| Span {
             idle_timeout: Some(idle * SECOND),
-            retire_at: Some(now + life * SECOND),
+            retires: Some(Due {
+                at: now + life * SECOND,
+                reason: CloseReason::Lifetime,
+            }),
             keeps_idle: true,
         };
         for (span, after, expected) in [

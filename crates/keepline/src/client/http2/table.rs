@@ -281,16 +281,22 @@ impl<K: Eq + Hash + Clone, S: Clone, W> Table<K, S, W> {
         carried.map(|carried| &mut carried.streams)
     }
 
-    /// No further stream is started on any session. Answers them; each is to see to those who wait
+    /// No further stream is started on any of these sessions. Answers them; each is to see to those who wait
     /// for it.
-    pub(super) fn retire_all(&mut self, reason: CloseReason) -> Vec<S> {
+    pub(super) fn retire_where(
+        &mut self,
+        reason: CloseReason,
+        which: impl Fn(&S) -> bool,
+    ) -> Vec<S> {
         let of_keys = self.keys.values_mut();
         let all = of_keys.flat_map(|of| &mut of.sessions);
-        all.map(|carried| {
-            carried.streams.retire(reason);
-            carried.session.clone()
-        })
-        .collect()
+        let chosen = all.filter(|carried| which(&carried.session));
+        chosen
+            .map(|carried| {
+                carried.streams.retire(reason);
+                carried.session.clone()
+            })
+            .collect()
     }
 
     /// Retires the session that has had no stream for longest, if any has none.

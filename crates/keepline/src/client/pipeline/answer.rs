@@ -47,7 +47,7 @@ impl Line {
             return;
         }
         let gone = std::mem::take(&mut self.gone);
-        self.pipeline.lock().queue.answered(gone);
+        self.pipeline.lock().answered(self.id, gone);
         for (reply, answered) in self.ready.drain(..) {
             // Whoever has gone meanwhile has dropped the body with it, which its source notices.
             let _ = reply.send(Reply::Answered(answered));
@@ -166,6 +166,7 @@ impl Line {
         let answered = Answered { head, body, info };
         self.ready.push((job.reply, answered));
         self.content = source.map_or(Content::Drained(0), Content::ToReader);
+        self.content_since = Some(now);
         match outcome {
             Ok(None) => Ok(()),
             Ok(Some(())) => self.end(None, now),
@@ -269,7 +270,7 @@ impl Line {
         if let Some(verdict) = verdict {
             self.pace = self.pace.after_answer(verdict, first.was_behind);
         }
-        (self.abandoned_at, self.stalled_at) = (None, None);
+        (self.abandoned_at, self.stalled_at, self.content_since) = (None, None, None);
         self.head_since = now;
         let lease = self.lease();
         lease.count_exchange();

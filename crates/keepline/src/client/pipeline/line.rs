@@ -20,9 +20,11 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::flight::{Content, InFlight};
+use super::keys::Pipeline;
 use super::queue::LineId;
+use super::run::{self, Why};
 use super::verdict::{Cause, Pace, Verdict};
-use super::{Answered, Job, Pipeline, Reply};
+use super::{Answered, Job, Reply};
 use crate::CloseReason;
 use crate::client::Shared;
 use crate::client::event::Event;
@@ -88,17 +90,21 @@ pub(super) struct Line {
     pub(super) head_since: Instant,
     /// Since when nobody wants it.
     pub(super) abandoned_at: Option<Instant>,
+    /// Since when content comes whose end has not.
+    pub(super) content_since: Option<Instant>,
     /// Since when its reader takes nothing.
     pub(super) stalled_at: Option<Instant>,
     pub(super) deadline: Deadline,
     /// How long the first answer took.
     pub(super) first_took: Option<Duration>,
-    sent: u64,
+    pub(super) sent: u64,
     pub(super) answered: u64,
     /// Answers to requests that had been sent behind another.
     pub(super) borne: u64,
     /// Requests that left the line, and that the queue does not know of yet.
     pub(super) gone: usize,
+    /// Requests that were sent here and then moved to another line.
+    pub(super) moved: usize,
     pub(super) write_failure: Option<io::Error>,
     /// It takes no further request.
     pub(super) is_retired: bool,
@@ -128,6 +134,7 @@ impl Line {
             answer_from: 0,
             head_since: Instant::now(),
             abandoned_at: None,
+            content_since: None,
             stalled_at: None,
             deadline: Deadline::default(),
             first_took: None,
@@ -135,6 +142,7 @@ impl Line {
             answered: 0,
             borne: 0,
             gone: 0,
+            moved: 0,
             write_failure: None,
             is_retired: false,
             is_rested: true,
@@ -181,46 +189,38 @@ impl Line {
             return Poll::Ready(match is_rested {
                 false => Turn::Again,
                 // It has just looked: the queue is empty, or nothing more can be sent here.
-                true if self.room(now) == 0 || !self.next.is_empty() => {
-                    Turn::Over(Over::by_itself(Cause::Ours))
+                true if self.window(now).now == 0 || !self.next.is_empty() => {
+                    Turn::Over(Over::by_itself(self.ended_by(now)))
                 }
                 true => Turn::Quiet,
             });
         }
-        self.park(cx, now)
-    }
-
-    /// How many requests can be sent now.
-    pub(super) fn room(&self, now: Instant) -> usize {
-        let Some(lease) = &self.lease else { return 0 };
-        let driver = &lease.connection().driver;
-        let flight = self.flight.len();
-        let is_last = self.is_retired
-            || self.write_failure.is_some()
-            || self.stalled_at.is_some()
-            || matches!(driver.proto.persistence(), Persistence::Close(_))
-            || !driver.wants_content()
-            || lease.over(flight as u64, now).is_some();
-        if is_last {
-            return 0;
+        // What did not fit into the last write.
+        if !self.next.is_empty() && self.window(now).now > 0 {
+            return Poll::Ready(Turn::Again);
         }
-        let window = self.pace.window(self.pipeline.depth);
-        window.saturating_sub(flight)
+        let persistence = self.lease().driver().proto.persistence();
+        if matches!(persistence, Persistence::Close(_)) && !self.is_retired {
+            // The answer whose content is coming is the last one: nothing waits for its end.
+            self.shed();
+        }
+        self.park(cx, now)
     }
 
     /// Takes what waits, and queues it for the next write.
     fn pull(&mut self, now: Instant) -> Result<(), Over> {
-        if self.shared.pool.is_shut_down() {
+        let pressure = self.lease().pressure();
+        if pressure.is_shut_down {
             self.close_queue();
+        } else if self.is_wanted(pressure) {
+            self.is_retired = true;
         }
-        let room = self.room(now);
-        if let Some(more) = room.checked_sub(self.next.len()).filter(|more| *more > 0) {
-            let mut state = self.pipeline.lock();
-            let gone = std::mem::take(&mut self.gone);
-            state.queue.take(self.id, more, gone, &mut self.next);
-        }
+        let (room, gone) = (self.room(now), std::mem::take(&mut self.gone));
+        self.pipeline
+            .lock()
+            .take(self.id, room, gone, &mut self.next);
         let (mut joined, mut pipelined) = (0, 0);
-        while self.room(now) > 0
+        while self.window(now).now > 0
             && let Some(job) = self.next.pop_front()
         {
             if job.is_cancelled() {
@@ -256,7 +256,7 @@ impl Line {
     fn close_queue(&mut self) {
         self.is_retired = true;
         self.gone += self.next.len();
-        let waiting = self.pipeline.lock().queue.clear();
+        let waiting = self.pipeline.lock().clear();
         for job in self.next.drain(..).chain(waiting) {
             job.fail(Error::new(ErrorKind::Shutdown));
         }
@@ -353,13 +353,14 @@ impl Line {
 }
 
 impl Drop for Line {
-    /// Runs with jobs only when the task is dropped, with its runtime.
+    /// Runs with jobs only when the task is dropped, with its runtime. The queue forgets them with
+    /// the line.
     fn drop(&mut self) {
-        let gone = self.gone + self.flight.len() + self.next.len();
-        if gone > 0 {
-            self.pipeline.lock().queue.answered(gone);
+        let of = (&*self.shared, &self.pipeline.key);
+        for job in self.flight.drain(..).filter_map(|sent| sent.job) {
+            let again = run::sent_again(of, self.lease.as_ref(), Why::Moved, job);
+            again.into_iter().for_each(Job::release);
         }
-        let sent = self.flight.drain(..).filter_map(|sent| sent.job);
-        sent.chain(self.next.drain(..)).for_each(Job::release);
+        self.next.drain(..).for_each(Job::release);
     }
 }

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::task::Waker;
 
+use super::Job;
+use super::keys::Pipeline;
 use super::queue::LineId;
-use super::{Job, Pipeline};
 use crate::client::Shared;
 
 /// A request's place in a queue. Dropped, it is given up.
@@ -17,7 +18,7 @@ pub(super) struct Place {
 impl Place {
     /// Gives the place up. `false`: a line has taken the request.
     pub(super) fn withdraw(&mut self) -> bool {
-        let withdrawn = self.pipeline.lock().queue.withdraw(self.serial);
+        let withdrawn = self.pipeline.lock().withdraw(self.serial);
         self.is_over = withdrawn.is_some();
         self.is_over
     }
@@ -31,8 +32,8 @@ impl Drop for Place {
     }
 }
 
-/// A line's place in its pipeline. Dropped, it is given up, and if nobody is left to take what
-/// waits, that is released.
+/// A line's place in its pipeline. Dropped, it is given up, and what waits and the other lines will
+/// have no room for is released.
 pub(super) struct Seat {
     pub(super) shared: Arc<Shared>,
     pub(super) pipeline: Arc<Pipeline>,
@@ -41,9 +42,9 @@ pub(super) struct Seat {
 }
 
 impl Seat {
-    /// Gives the place up if nothing waits for the line.
+    /// Gives the place up if nothing needs the line.
     pub(super) fn leave(&mut self) -> bool {
-        self.is_over = self.pipeline.lock().queue.leave(self.line);
+        self.is_over = self.pipeline.lock().leave(self.line);
         self.is_over
     }
 }
@@ -51,10 +52,10 @@ impl Seat {
 impl Drop for Seat {
     fn drop(&mut self) {
         if !self.is_over {
-            let mut state = self.pipeline.lock();
-            let released = state.queue.forsake(self.line);
-            let wake = state.queue.rouse();
-            drop(state);
+            let mut queue = self.pipeline.lock();
+            let released = queue.forsake(self.line);
+            let wake = queue.rouse();
+            drop(queue);
             released.into_iter().for_each(Job::release);
             wake.into_iter().for_each(Waker::wake);
         }

@@ -16,20 +16,25 @@ use std::task::Waker;
 use keepline_proto::RemoteError;
 use tokio::time::Instant;
 
+use super::Job;
 use super::flight::{Content, InFlight};
+use super::keys::Pipeline;
 use super::line::{Line, Over, Turn};
 use super::place::Seat;
-use super::queue::LineId;
+use super::queue::{LineId, Room};
 use super::verdict::{Cause, Pace, Shown};
-use super::{Job, Pipeline};
 use crate::client::Shared;
-use crate::client::acquire::{acquire, acquire_new};
+use crate::client::acquire::{acquire_either, acquire_new};
 use crate::client::event::Event;
 use crate::client::key::Key;
 use crate::client::lease::Lease;
 use crate::client::meter;
-use crate::client::retry::{self, Failure};
-use crate::error::Error;
+use crate::client::retry::{self, Failure, MOST_ATTEMPTS};
+use crate::error::{Error, ErrorKind, Phase};
+
+/// A line that got so many connections in a row that could carry nothing gives up: what it was to
+/// carry goes the usual way.
+const MOST_UNUSABLE: u32 = 2;
 
 /// Opens a line, with requests that go before all that wait.
 pub(super) fn spawn(
@@ -50,16 +55,28 @@ pub(super) fn spawn(
     tokio::spawn(task.run());
 }
 
-/// A request that was sent and not answered is sent again.
+/// Why a request is sent again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Why {
+    /// Its connection was lost: where retries are off, it fails.
+    Lost,
+    /// This side gave up the connection, because of another request, or the server had said that it
+    /// would not answer: none of that is a failure.
+    Moved,
+}
+
+/// A request that was sent and not answered is sent again. One that was sent often enough goes its
+/// own way, so that it cannot be moved for ever.
 pub(super) fn sent_again(
     (shared, key): (&Shared, &Key),
     lost: Option<&Lease>,
+    why: Why,
     mut job: Box<Job>,
 ) -> Option<Box<Job>> {
     if job.is_cancelled() {
         return None;
     }
-    if !shared.settings.is_retry_on {
+    if why == Why::Lost && !shared.settings.is_retry_on {
         let error = Error::from(RemoteError::IncompleteHead { received: 0 });
         job.fail(match lost {
             Some(lease) => error.on(lease.info()),
@@ -74,6 +91,10 @@ pub(super) fn sent_again(
         let connection = lease.connection().id;
         shared.events.tell(|| Event::Retrying { connection });
     }
+    if job.retries >= MOST_ATTEMPTS - 1 {
+        job.release();
+        return None;
+    }
     Some(job)
 }
 
@@ -83,54 +104,103 @@ struct Task {
     next: VecDeque<Box<Job>>,
 }
 
+/// What came of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    /// Nothing is left of it.
+    Well,
+    /// Requests are to be sent again.
+    Cut,
+    /// It could carry nothing.
+    Unusable,
+}
+
 impl Task {
     async fn run(mut self) {
         let mut is_after_cut = !self.next.is_empty();
+        let mut unusable = 0;
         loop {
-            let (shared, pipeline) = (&self.seat.shared, &self.seat.pipeline);
-            let lease = match is_after_cut {
-                true => acquire_new(shared, &pipeline.key).await,
-                false => acquire(shared, &pipeline.key, true).await,
-            };
-            let lease = match lease {
-                Ok(lease) => lease,
-                Err(error) => return self.fail_first(error.into()),
-            };
-            let pace = Pace::begin(pipeline.verdict(), is_after_cut);
-            let next = std::mem::take(&mut self.next);
-            let id = self.seat.line;
-            let mut line = Line::new(shared, pipeline, id, lease, pace, next);
-            let turn = line.drive().await;
-            is_after_cut = self.end(line, turn);
-            if self.next.is_empty() && self.seat.leave() {
+            match self.acquire(is_after_cut).await {
+                Ok(lease) => match self.carry(lease, is_after_cut).await {
+                    Ended::Well => (is_after_cut, unusable) = (false, 0),
+                    Ended::Cut => (is_after_cut, unusable) = (true, 0),
+                    Ended::Unusable => unusable += 1,
+                },
+                // Each request has a time of its own for that; those that had been sent go their
+                // own way, which is as long.
+                Err(error) if error.kind() == ErrorKind::Timeout(Phase::Acquire) => {
+                    self.release();
+                    is_after_cut = false;
+                }
+                Err(error) => return self.fail_first(error),
+            }
+            let is_over = self.next.is_empty() && self.seat.leave();
+            if is_over || unusable == MOST_UNUSABLE {
                 return;
             }
+            self.go_on();
+        }
+    }
+
+    async fn acquire(&self, is_after_cut: bool) -> Result<Lease, Error> {
+        let (shared, pipeline) = (&self.seat.shared, &self.seat.pipeline);
+        let _opening = pipeline.opening();
+        if is_after_cut {
+            return Ok(acquire_new(shared, &pipeline.key).await?);
+        }
+        // That one is wanted has been told, by each request for itself.
+        let (lease, idle_for) = acquire_either(shared, &pipeline.key, true).await?;
+        Ok(lease.told(idle_for))
+    }
+
+    /// Carries requests on a connection until it ends, one way or another.
+    async fn carry(&mut self, lease: Lease, is_after_cut: bool) -> Ended {
+        let (shared, pipeline) = (&self.seat.shared, &self.seat.pipeline);
+        let pace = Pace::begin(pipeline.verdict(), is_after_cut);
+        let next = std::mem::take(&mut self.next);
+        let mut line = Line::new(shared, pipeline, self.seat.line, lease, pace, next);
+        let turn = line.drive().await;
+        self.end(line, turn)
+    }
+
+    /// There is more to do: on another connection.
+    fn go_on(&self) {
+        let pipeline = &self.seat.pipeline;
+        let mut queue = pipeline.lock();
+        queue.renew(self.seat.line);
+        let opens: Vec<_> = std::iter::from_fn(|| queue.cover()).collect();
+        drop(queue);
+        for line in opens {
+            spawn(&self.seat.shared, pipeline, line, VecDeque::new());
         }
     }
 
     /// No connection could be made. One request learns why; the others go their own way, as they
     /// would have without a pipeline.
     fn fail_first(mut self, error: Error) {
-        let mut waiting = VecDeque::new();
         if self.next.is_empty() {
-            let mut state = self.seat.pipeline.lock();
-            state.queue.take(self.seat.line, 1, 0, &mut waiting);
-            state.queue.answered(waiting.len());
-        } else {
-            let mut state = self.seat.pipeline.lock();
-            state.queue.answered(self.next.len());
+            let room = Room { now: 1, soon: 1 };
+            let mut queue = self.seat.pipeline.lock();
+            queue.take(self.seat.line, room, 0, &mut self.next);
         }
-        let mut jobs = self.next.drain(..).chain(waiting);
-        if let Some(first) = jobs.next() {
+        if let Some(first) = self.next.pop_front() {
             first.fail(error);
         }
-        jobs.for_each(Job::release);
     }
 
-    /// A connection has ended, one way or another. Answers whether requests are to be sent again.
-    fn end(&mut self, mut line: Line, turn: Turn) -> bool {
+    /// What it was to send goes its own way.
+    fn release(&mut self) {
+        let mut queue = self.seat.pipeline.lock();
+        queue.answered(self.seat.line, self.next.len());
+        drop(queue);
+        self.next.drain(..).for_each(Job::release);
+    }
+
+    /// A connection has ended.
+    fn end(&mut self, mut line: Line, turn: Turn) -> Ended {
         let pooled = line.lease().was_pooled;
-        let unanswered = line.flight.len();
+        let unanswered = line.flight.len() + line.moved;
+        let is_unusable = line.is_unused() && matches!(turn, Turn::Over(_));
         let over = match turn {
             Turn::Over(over) => over,
             Turn::Again | Turn::Quiet => Over::by_itself(Cause::Ours),
@@ -140,19 +210,15 @@ impl Task {
             reason,
             error,
         } = over;
-        let again = unanswered_again(&mut line, cause, error);
-        let is_cut = !again.is_empty();
-        // Those that are sent again stay with this line.
-        let gone = std::mem::take(&mut line.gone) + unanswered - again.len();
-        let wake;
-        let unsent = {
-            let mut state = self.seat.pipeline.lock();
-            state.queue.answered(gone);
-            wake = state.queue.rouse();
-            state.queue.waiting() + line.next.len()
-        };
+        self.next = unanswered_again(&mut line, cause, error);
+        let is_cut = !self.next.is_empty();
+        self.next.append(&mut line.next);
+        let mut queue = self.seat.pipeline.lock();
+        queue.ended(line.id, self.next.len());
+        let wake = queue.rouse();
+        let unsent = queue.waiting() + self.next.len();
+        drop(queue);
         wake.into_iter().for_each(Waker::wake);
-        self.next = again.into_iter().chain(line.next.drain(..)).collect();
         let shown = Shown {
             cause,
             borne: line.borne,
@@ -165,7 +231,11 @@ impl Task {
         if let Some(waiting) = self.seat.pipeline.learn(&shown) {
             self.refused(waiting);
         }
-        is_cut
+        match is_cut {
+            true => Ended::Cut,
+            false if is_unusable => Ended::Unusable,
+            false => Ended::Well,
+        }
     }
 
     /// The server does not bear pipelining: all that wait go their own way.
@@ -176,16 +246,14 @@ impl Task {
             origin: origin(),
             is_borne: false,
         });
-        let next = std::mem::take(&mut self.next);
-        let mut state = self.seat.pipeline.lock();
-        state.queue.answered(next.len());
-        drop(state);
-        next.into_iter().chain(waiting).for_each(Job::release);
+        self.release();
+        waiting.into_iter().for_each(Job::release);
     }
 }
 
 impl Drop for Task {
-    /// Runs with jobs only when the task is dropped, with its runtime.
+    /// Runs with jobs only when no connection could be made or none is of use, or when the task is
+    /// dropped, with its runtime. The queue forgets them with the line.
     fn drop(&mut self) {
         self.next.drain(..).for_each(Job::release);
     }
@@ -211,13 +279,15 @@ fn unanswered_again(line: &mut Line, cause: Cause, error: Option<Error>) -> VecD
     let read = if error.is_some() { line.read() } else { 0 };
     let content = std::mem::replace(&mut line.content, Content::NotYet);
     let mut flight = std::mem::take(&mut line.flight).into_iter();
+    let is_loss = error.is_some() && matches!(cause, Cause::Closed | Cause::Nonsense);
+    let why = if is_loss { Why::Lost } else { Why::Moved };
     let mut again = VecDeque::new();
     if let Some(first) = flight.next() {
-        again.extend(first_again(line, first, content, (cause, error), read, now));
+        again.extend(first_again(line, first, content, (why, error), read, now));
     }
-    let lease = line.lease.as_ref();
+    let of = (&*line.shared, &line.pipeline.key);
     for job in flight.filter_map(|sent| sent.job) {
-        again.extend(sent_again((&line.shared, &line.pipeline.key), lease, job));
+        again.extend(sent_again(of, line.lease.as_ref(), why, job));
     }
     again
 }
@@ -227,7 +297,7 @@ fn first_again(
     line: &mut Line,
     mut first: InFlight,
     content: Content,
-    (cause, error): (Cause, Option<Error>),
+    (why, error): (Why, Option<Error>),
     read: u64,
     now: Instant,
 ) -> Option<Box<Job>> {
@@ -248,7 +318,7 @@ fn first_again(
         }
         return None;
     };
-    if cause == Cause::Closed || cause == Cause::Nonsense || error.is_timeout() {
+    if why == Why::Lost || error.is_timeout() {
         let decision = retry::decide(&Failure {
             is_unprocessed: false,
             is_on: line.shared.settings.is_retry_on,
@@ -268,5 +338,5 @@ fn first_again(
         job.failures += 1;
     }
     let of = (&*line.shared, &line.pipeline.key);
-    sent_again(of, line.lease.as_ref(), job)
+    sent_again(of, line.lease.as_ref(), why, job)
 }

@@ -91,6 +91,11 @@ impl Verdict {
 
     /// A connection has ended.
     pub(super) fn learn(&mut self, shown: &Shown, now: Instant) {
+        if shown.borne > 0
+            && let Self::Bears { strikes } = self
+        {
+            *strikes = 0;
+        }
         let was_pipelined = shown.unanswered > 1 || shown.borne > 0;
         // It closes after each answer, and whoever waits for the next one waits in vain.
         let closes_always = shown.answered <= 1 && shown.unanswered + shown.unsent > 1;

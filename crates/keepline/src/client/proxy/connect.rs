@@ -31,7 +31,7 @@ pub(super) async fn open(
     loop {
         let incoming = poll_fn(|cx| driver.poll_event(cx)).await;
         // Interim responses are counted by the protocol core, which has a limit for them.
-        match incoming.map_err(|error| refused(ProxyRefusal::Protocol, error.to_string()))? {
+        match incoming.map_err(broken)? {
             Incoming::Event(Event::Interim(_)) => {}
             Incoming::Event(Event::Response(_)) if driver.proto.peer_state() == State::Switched => {
                 // The origin has not been asked for anything: this is not its answer.
@@ -53,6 +53,16 @@ pub(super) async fn open(
                 return Err(refused(ProxyRefusal::Protocol, text));
             }
         }
+    }
+}
+
+/// What became of the answer. With TLS 1.3 a proxy refuses a client's certificate only now.
+fn broken(error: Error) -> Error {
+    #[cfg(feature = "tls")]
+    let error = error.told_by_tls();
+    match error.kind() {
+        ErrorKind::Tls => error,
+        _ => refused(ProxyRefusal::Protocol, error.to_string()),
     }
 }
 

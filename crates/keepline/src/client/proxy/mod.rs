@@ -13,7 +13,6 @@ mod rules;
 mod socks;
 
 use std::fmt;
-use std::io;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -159,20 +158,6 @@ impl Proxy {
                 let destination = socks::Destination::of(&origin.host)?;
                 socks::open(self, stream, destination, origin.port).await
             }
-        }
-    }
-
-    /// An error of the way to the proxy, which is then named.
-    pub(crate) fn blame(&self, error: &Error) -> Error {
-        let source = std::error::Error::source(error);
-        let text = match source {
-            Some(source) => format!("proxy {self}: {source}"),
-            None => format!("proxy {self}"),
-        };
-        match source.and_then(|source| source.downcast_ref::<io::Error>()) {
-            // Still the system's error, so that whoever asks for its kind learns of a refusal.
-            Some(io) => Error::caused(error.kind(), io::Error::new(io.kind(), text)),
-            None => Error::caused(error.kind(), text),
         }
     }
 }

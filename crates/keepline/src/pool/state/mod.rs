@@ -95,6 +95,17 @@ impl<K, C> Default for Effects<K, C> {
     }
 }
 
+/// Who would be glad of a connection that is busy for longer than one exchange.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pressure {
+    /// Nothing is kept any more, and no request is to be sent.
+    pub(crate) is_shut_down: bool,
+    /// Waiters of its key that no dial is on its way for.
+    pub(crate) waiting: usize,
+    /// Another key waits for room under the limit of all connections.
+    pub(crate) is_felt_elsewhere: bool,
+}
+
 /// The answer to [`State::checkout`].
 #[derive(Debug)]
 pub(crate) enum Checkout<C> {
@@ -246,5 +257,15 @@ impl<K: Eq + Hash + Clone, C: Entry, W> State<K, C, W> {
     /// Nothing is kept any more.
     pub(crate) const fn is_shut_down(&self) -> bool {
         self.is_shut_down
+    }
+
+    /// Who would be glad of a busy connection of this key.
+    pub(crate) fn pressure(&self, slot: KeySlot) -> Pressure {
+        let key = &self.keys[slot.0];
+        Pressure {
+            is_shut_down: self.is_shut_down,
+            waiting: key.waiters.len().saturating_sub(key.dialling),
+            is_felt_elsewhere: self.starved.len() > usize::from(key.is_starved),
+        }
     }
 }

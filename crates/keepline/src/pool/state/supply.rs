@@ -21,6 +21,9 @@ pub(crate) enum Supply {
     Draining,
     /// Connections of this key are busy: wait so long for one of them.
     Returning(Duration),
+    /// A dial is on its way whose request was served by a connection that came back: it began
+    /// earlier than a new one would, so wait for it, but only as long as a dial usually takes.
+    Dialling,
     /// A limit holds dials back: the next connection is one that comes back or a dial that starts
     /// when there is room.
     Limited,
@@ -59,6 +62,7 @@ impl<K: Eq + Hash + Clone, C: Entry, W> State<K, C, W> {
         let of_key = &self.keys[slot.0];
         let supply = match of_key.limits.on_miss {
             _ if of_key.draining >= of_key.waiters.len() => Supply::Draining,
+            _ if of_key.draining + of_key.dialling >= of_key.waiters.len() => Supply::Dialling,
             OnMiss::Wait(time) if of_key.busy > 0 => Supply::Returning(time),
             OnMiss::Wait(_) | OnMiss::Race | OnMiss::DialOnly => self
                 .start_dial(slot, effects)
@@ -68,15 +72,30 @@ impl<K: Eq + Hash + Clone, C: Entry, W> State<K, C, W> {
     }
 
     /// A waiter has waited long enough for a connection that was to come back: a dial for it, if
-    /// it still waits, more wait than dial, and there is room.
-    pub(crate) fn dial_after_all(&mut self, waiter: WaiterId, effects: &mut Effects<K, C>) {
-        if !self.is_waiting(waiter) {
-            return;
-        }
-        let slot = KeySlot(self.waiting[waiter.place].slot);
+    /// it still waits, more wait than dial, and there is room. `true`: a dial of somebody else is
+    /// on its way to it.
+    pub(crate) fn dial_after_all(&mut self, id: WaiterId, effects: &mut Effects<K, C>) -> bool {
+        let Some(slot) = self.slot_of_waiting(id) else {
+            return false;
+        };
         if self.is_short(slot.0) {
             self.demand(slot, effects);
+            return false;
         }
+        true
+    }
+
+    /// The dial of somebody else on which a waiter counts takes too long; that one may be stuck
+    /// where a new one is not. A dial if the waiter still waits, and there is room.
+    pub(crate) fn dial_besides(&mut self, id: WaiterId, effects: &mut Effects<K, C>) {
+        if let Some(slot) = self.slot_of_waiting(id) {
+            self.demand(slot, effects);
+        }
+    }
+
+    fn slot_of_waiting(&self, id: WaiterId) -> Option<KeySlot> {
+        self.is_waiting(id)
+            .then(|| KeySlot(self.waiting[id.place].slot))
     }
 
     /// Dials ahead of need, at most `count` and as many as there is room for.

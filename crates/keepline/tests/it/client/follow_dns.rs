@@ -16,18 +16,18 @@ use super::support::opened;
 use super::support::{always, answer, exchange, get, ok, stats, text, until_closed, until_idle};
 
 /// What the name server says: addresses, or that it cannot say.
-type Said = Result<Vec<IpAddr>, ()>;
+pub(crate) type Said = Result<Vec<IpAddr>, ()>;
 
 /// A name server that can change its mind, and how often it was asked.
 #[derive(Clone)]
-struct Changing(Arc<Mutex<(Said, usize)>>);
+pub(crate) struct Changing(Arc<Mutex<(Said, usize)>>);
 
 impl Changing {
-    fn new(addresses: &[&str]) -> Self {
+    pub(crate) fn new(addresses: &[&str]) -> Self {
         Self(Arc::new(Mutex::new((Ok(ips(addresses)), 0))))
     }
 
-    fn set(&self, said: Said) {
+    pub(crate) fn set(&self, said: Said) {
         self.0.lock().unwrap().0 = said;
     }
 
@@ -36,7 +36,7 @@ impl Changing {
     }
 
     /// Waits until it has been asked again.
-    async fn asked_again(&self) {
+    pub(crate) async fn asked_again(&self) {
         let before = self.asked();
         until("a further question", || {
             (self.asked() > before).then_some(())
@@ -45,7 +45,7 @@ impl Changing {
     }
 }
 
-fn ips(addresses: &[&str]) -> Vec<IpAddr> {
+pub(crate) fn ips(addresses: &[&str]) -> Vec<IpAddr> {
     addresses.iter().map(|x| x.parse().unwrap()).collect()
 }
 
@@ -206,7 +206,7 @@ async fn a_name_without_connections_is_not_asked_for() {
 
 /// Asks again and again; how often.
 #[cfg(feature = "hickory")]
-async fn ask_until(stop: Gate, transport: Transport, url: String) -> u64 {
+pub(crate) async fn ask_until(stop: Gate, transport: Transport, url: String) -> u64 {
     let mut sum = 0;
     while !stop.is_open() {
         let asked = exchange(&transport, get(&url)).await;

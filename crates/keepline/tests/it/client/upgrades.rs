@@ -1,14 +1,16 @@
 //! Connections that go on to speak another protocol.
 
-use keepline::client::Target;
+use std::time::Duration;
+
+use keepline::client::{Target, TransportBuilder};
 use keepline::upgrade::OnUpgrade;
-use keepline::{Body, CloseReason, ErrorKind, Transport};
+use keepline::{Body, CloseReason, ErrorKind, Phase, Transport};
 use keepline_proto::{LocalError, RemoteError};
 use keepline_testkit::peer::{Peer, Script};
 use keepline_testkit::within;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::support::{answer, closed, exchange, get, text};
+use super::support::{Pipes, answer, closed, exchange, get, text};
 
 const SWITCH: &str =
     "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n";
@@ -130,6 +132,41 @@ async fn a_refused_tunnel_is_an_answer_and_the_last_of_its_connection() {
         assert_eq!(text(response.into_body()).await.unwrap(), "no");
     }
     assert_eq!(peer.accepted(), 2);
+}
+
+/// It has a minute unless told otherwise, and the response timeout is not for it.
+#[tokio::test(start_paused = true)]
+async fn a_tunnel_that_is_not_answered_is_given_up() {
+    type Set = fn(TransportBuilder) -> TransportBuilder;
+    let seconds = Duration::from_secs;
+    let cases: [(Set, _); 3] = [
+        (|builder| builder, 60),
+        (
+            |builder| builder.response_timeout(Duration::from_secs(1)),
+            60,
+        ),
+        (|builder| builder.tunnel_timeout(Duration::from_secs(7)), 7),
+    ];
+    for (set, expected) in cases {
+        let (builder, mut pipes) = Pipes::new(4096);
+        let transport = set(builder).build().unwrap();
+        let proxy = Target::of(&"http://proxy/".parse().unwrap()).unwrap();
+        let asked = http::Request::connect("a:443").extension(proxy);
+        let asked = asked.body(Body::empty()).unwrap();
+        let asking = tokio::spawn({
+            let transport = transport.clone();
+            async move { transport.send(asked).await }
+        });
+        let mut far = pipes.accept().await;
+        far.read_head().await;
+        let written = tokio::time::Instant::now();
+        let error = asking.await.unwrap().unwrap_err();
+        assert_eq!(written.elapsed(), seconds(expected));
+        assert_eq!(error.kind(), ErrorKind::Timeout(Phase::Proxy));
+        // It was sent: this is no failure to connect.
+        assert!(!error.is_connect() && error.connection().is_some());
+        assert_eq!(closed(&transport), [(CloseReason::Timeout, 1)]);
+    }
 }
 
 #[tokio::test]

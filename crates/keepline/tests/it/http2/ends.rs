@@ -166,3 +166,41 @@ fn a_session_dies_with_its_runtime_and_the_next_request_opens_another() {
     assert_eq!(other.block_on(ask()), 2);
     servers.block_on(async { drop(server) });
 }
+
+/// On other threads the next attempt is made before the session's task has seen the GOAWAY: found by
+/// a soak, in which all four attempts met the session that was leaving.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_request_fails_for_a_session_that_leaves() {
+    use keepline::net::{self, BindOptions};
+    use keepline::server::{Http2, Server as OurServer, service_fn};
+    let listener = net::bind(([127, 0, 0, 1], 0).into(), BindOptions::default()).unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let server = OurServer::builder()
+        .http2(Http2::default())
+        .max_requests(Some(10))
+        .build()
+        .unwrap();
+    let handle = server.handle();
+    let service = service_fn(|_: http::Request<keepline::Body>| async {
+        Ok::<_, std::convert::Infallible>(http::Response::new(keepline::Body::from("here")))
+    });
+    let serving = tokio::spawn(server.serve(listener, service));
+    let transport = prior().build().unwrap();
+    let mut clients = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let (transport, url) = (transport.clone(), url.clone());
+        clients.spawn(async move {
+            for _ in 0..250 {
+                let response = transport.send(get(&url)).await.unwrap();
+                assert_eq!(response.into_body().text(10).await.unwrap(), "here");
+            }
+        });
+    }
+    clients.join_all().await;
+    transport.shutdown().await;
+    handle.shutdown();
+    within("the end of serving", serving)
+        .await
+        .unwrap()
+        .unwrap();
+}

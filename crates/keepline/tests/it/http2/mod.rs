@@ -3,6 +3,7 @@
 mod alpn;
 mod bodies;
 mod ends;
+mod follow_dns;
 mod refusals;
 mod sharing;
 mod support;

@@ -30,7 +30,16 @@ impl Server {
         F: Fn(usize, Session) -> S + Send + Sync + 'static,
         S: Future<Output = ()> + Send + 'static,
     {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::start_at("127.0.0.1:0".parse().unwrap(), builder, serve).await
+    }
+
+    /// The same, at this address.
+    pub(super) async fn start_at<F, S>(addr: SocketAddr, builder: Builder, serve: F) -> Self
+    where
+        F: Fn(usize, Session) -> S + Send + Sync + 'static,
+        S: Future<Output = ()> + Send + 'static,
+    {
+        let listener = TcpListener::bind(addr).await.unwrap();
         let addr = listener.local_addr().unwrap();
         let accepted = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&accepted);
@@ -69,6 +78,10 @@ impl Server {
             }
         })
         .await
+    }
+
+    pub(super) const fn addr(&self) -> SocketAddr {
+        self.addr
     }
 
     pub(super) fn url(&self) -> String {

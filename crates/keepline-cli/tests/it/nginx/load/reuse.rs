@@ -12,7 +12,7 @@ use crate::nginx::say;
 
 /// Connections of the clients, so at most that many requests at a time.
 const CLIENTS: u64 = 64;
-/// Some more may be opened at the start, when requests race for the first connections.
+/// Each waits for a dial that another request left over, but not if that takes long.
 const AT_MOST: u64 = 70;
 
 /// One worker has one pool.

@@ -15,10 +15,12 @@ enum Step {
     Withdraw {
         choice: usize,
     },
-    /// A line that is awake takes what it has room for, less so much, and goes to sleep.
+    /// A line that is awake takes what it has room for, less so much, and goes to sleep; of the
+    /// rest it will have room for all but so much.
     Turn {
         choice: usize,
         less: usize,
+        never: usize,
     },
     /// A line gets an answer, which wakes it.
     Answer {
@@ -40,7 +42,8 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         8 => Just(Step::Push),
         1 => choice().prop_map(|choice| Step::Withdraw { choice }),
-        6 => (choice(), 0..3_usize).prop_map(|(choice, less)| Step::Turn { choice, less }),
+        6 => (choice(), 0..3_usize, 0..3_usize)
+            .prop_map(|(choice, less, never)| Step::Turn { choice, less, never }),
         6 => choice().prop_map(|choice| Step::Answer { choice }),
         1 => choice().prop_map(|choice| Step::Retire { choice }),
         3 => choice().prop_map(|choice| Step::Leave { choice }),
@@ -51,8 +54,16 @@ fn step() -> impl Strategy<Value = Step> {
 #[derive(Debug, Default)]
 struct Line {
     load: usize,
+    /// Requests that it may have in all, as it has said itself.
+    limit: usize,
     is_asleep: bool,
     is_retired: bool,
+}
+
+impl Line {
+    const fn free(&self) -> usize {
+        self.limit.saturating_sub(self.load)
+    }
 }
 
 struct World {
@@ -72,19 +83,41 @@ impl World {
 
     fn opened(&mut self, line: Option<LineId>) {
         if let Some(line) = line {
-            let known = self.lines.insert(line.0, Line::default());
+            let limit = DEPTH;
+            let known = self.lines.insert(
+                line.0,
+                Line {
+                    limit,
+                    ..Line::default()
+                },
+            );
             assert!(known.is_none(), "a place is given to one line at a time");
+        }
+    }
+
+    fn free(&self) -> usize {
+        self.lines.values().map(Line::free).sum()
+    }
+
+    fn cover(&mut self) {
+        loop {
+            let is_short = self.waiting.len() > self.free();
+            let line = self.queue.cover();
+            assert_eq!(line.is_some(), is_short);
+            if line.is_none() {
+                return;
+            }
+            self.opened(line);
         }
     }
 
     fn push(&mut self) {
         self.next += 1;
         self.waiting.push_back(self.next);
-        let taken: usize = self.lines.values().map(|x| x.load).sum();
-        let usable = self.lines.values().filter(|x| !x.is_retired).count();
+        let free = self.free();
         let pushed = self.queue.push(self.next);
         assert_eq!(pushed.serial, self.next);
-        let is_too_much = self.waiting.len() + taken > usable * DEPTH;
+        let is_too_much = self.waiting.len() > free;
         assert_eq!(
             pushed.opens.is_some(),
             is_too_much,
@@ -106,41 +139,51 @@ impl World {
         self.woken(line);
     }
 
-    fn turn(&mut self, line: usize, less: usize) {
+    fn turn(&mut self, line: usize, (less, never): (usize, usize)) {
         let id = LineId(line);
         let load = self.lines[&line].load;
-        let is_retired = self.lines[&line].is_retired;
-        let room = if is_retired {
-            0
-        } else {
-            DEPTH.saturating_sub(load)
+        let left = match self.lines[&line].is_retired {
+            true => 0,
+            false => DEPTH.saturating_sub(load + never),
+        };
+        let room = Room {
+            now: left.saturating_sub(less),
+            soon: left,
         };
         let mut taken = VecDeque::new();
-        self.queue
-            .take(id, room.saturating_sub(less), 0, &mut taken);
+        self.queue.take(id, room, 0, &mut taken);
         for job in &taken {
             assert_eq!(Some(*job), self.waiting.pop_front(), "oldest first");
         }
+        let room = room.less(taken.len());
         let state = self.lines.get_mut(&line).expect("it is there");
+        state.limit = load + left;
         state.load += taken.len();
-        let sleeps = self.queue.sleep(id, room - taken.len(), || line);
-        assert_eq!(sleeps, room == taken.len() || self.waiting.is_empty());
+        let sleeps = self.queue.sleep(id, room, || line);
+        assert!(sleeps, "it has taken what it had room for");
         state.is_asleep = sleeps;
+        self.cover();
+        self.rouse();
     }
 
     fn leave(&mut self, choice: usize) {
         let Some(line) = self.pick(choice, |x| x.load == 0) else {
             return;
         };
-        let may = self.waiting.is_empty() || self.lines[&line].is_retired;
-        if !may {
-            // Whoever wants to leave is awake.
-            self.lines.get_mut(&line).expect("it is there").is_asleep = false;
-            self.queue.take(LineId(line), 0, 0, &mut VecDeque::new());
-        }
+        // Whoever wants to leave is awake.
+        self.queue.ended(LineId(line), 0);
+        self.lines.get_mut(&line).expect("it is there").is_asleep = false;
+        self.rouse();
+        let others = self.free() - self.lines[&line].free();
+        let may = self.waiting.len() <= others;
         assert_eq!(self.queue.leave(LineId(line)), may);
         if may {
             self.lines.remove(&line);
+        } else {
+            self.queue.renew(LineId(line));
+            let state = self.lines.get_mut(&line).expect("it is there");
+            (state.limit, state.is_retired) = (DEPTH, false);
+            self.cover();
         }
     }
 
@@ -153,43 +196,43 @@ impl World {
                 assert_eq!(self.queue.withdraw(serial), at.map(|_| serial));
                 at.map(|at| self.waiting.remove(at));
             }
-            Step::Turn { choice, less } => {
+            Step::Turn {
+                choice,
+                less,
+                never,
+            } => {
                 if let Some(line) = self.pick(choice, |x| !x.is_asleep) {
-                    self.turn(line, less);
-                    self.rouse();
+                    self.turn(line, (less, never));
                 }
             }
             Step::Answer { choice } => {
                 if let Some(line) = self.pick(choice, |x| x.load > 0) {
-                    self.queue.answered(1);
+                    self.queue.answered(LineId(line), 1);
                     let state = self.lines.get_mut(&line).expect("it is there");
                     state.load -= 1;
                     state.is_asleep = false;
-                    self.turn(line, 0);
-                    self.rouse();
+                    self.turn(line, (0, 0));
                 }
             }
             Step::Retire { choice } => {
                 if let Some(line) = self.pick(choice, |x| x.load > 0) {
                     let state = self.lines.get_mut(&line).expect("it is there");
                     (state.is_retired, state.is_asleep) = (true, false);
-                    let opens = self.queue.retire(LineId(line));
-                    self.opened(opens);
+                    state.limit = state.load;
+                    self.queue.retire(LineId(line));
+                    self.cover();
                     self.rouse();
                 }
             }
             Step::Leave { choice } => self.leave(choice),
             Step::Forsake { choice } => {
                 if let Some(line) = self.pick(choice, |_| true) {
-                    let load = self.lines.remove(&line).map_or(0, |x| x.load);
-                    self.queue.answered(load);
+                    self.lines.remove(&line);
                     let released = self.queue.forsake(LineId(line));
-                    if self.lines.values().all(|x| x.is_retired) {
-                        assert_eq!(std::mem::take(&mut self.waiting), released);
-                    } else {
-                        assert!(released.is_empty());
-                        self.rouse();
-                    }
+                    let held = self.waiting.len().min(self.free());
+                    let youngest = self.waiting.split_off(held);
+                    assert_eq!(youngest, released);
+                    self.rouse();
                 }
             }
         }
@@ -199,15 +242,23 @@ impl World {
         assert_eq!(self.queue.waiting(), self.waiting.len());
         let is_over = self.waiting.is_empty() && self.lines.is_empty();
         assert_eq!(self.queue.is_over(), is_over);
-        let usable = || self.lines.values().filter(|x| !x.is_retired);
-        let is_cared_for = usable().any(|x| !x.is_asleep);
-        let are_full = usable().count() > 0 && usable().all(|x| x.load == DEPTH);
+        assert!(
+            self.waiting.len() <= self.free(),
+            "somebody counts on nothing"
+        );
+        // Who waits for room that a line will have is woken by what gives it that room.
+        let is_cared_for = self.lines.values().any(|x| !x.is_asleep);
+        let are_full = self.queue.hungry.is_empty();
         assert!(
             self.waiting.is_empty() || is_cared_for || are_full,
             "{} wait in vain for {:?}",
             self.waiting.len(),
             self.lines
         );
+        let awake = self.lines.values().filter(|x| !x.is_asleep).count();
+        let woken = |x: &Seat<usize>| matches!(x.state, SeatState::Woken { .. });
+        let woken = self.queue.lines.iter().filter(|x| woken(x.1)).count();
+        assert!(woken <= awake, "who was woken has not slept on");
     }
 }
 

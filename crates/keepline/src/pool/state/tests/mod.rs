@@ -5,6 +5,7 @@ mod growth;
 mod idle;
 mod starved;
 mod steps;
+mod surplus;
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, SystemTime};
@@ -175,8 +176,10 @@ impl World {
             Step::GiveUp { choice } => {
                 let mut all = self.waiting.values().flatten();
                 let count = all.clone().count().max(1);
-                if let Some((_, id)) = all.nth(choice % count) {
-                    self.pool.dial_after_all(*id, &mut effects);
+                if let Some((_, id)) = all.nth(choice % count)
+                    && self.pool.dial_after_all(*id, &mut effects)
+                {
+                    self.pool.dial_besides(*id, &mut effects);
                 }
             }
             Step::Cancel { choice } => self.cancel(choice),

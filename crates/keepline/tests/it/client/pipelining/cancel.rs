@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use keepline::{CloseReason, Phase, Transport};
-use keepline_testkit::within;
+use keepline::{CloseReason, Transport};
+use keepline_testkit::{until, within};
 use tokio::runtime::Builder;
 
-use super::super::support::{Pipes, get, is_pending, ok, stats, text, until_idle};
+use super::super::support::{Pipes, exchange, get, is_pending, ok, stats, text, until_idle};
 use super::{
     answered, ask, ask_all, closed_for, leaves_nothing, path, paths, serve, tokens, trusting,
     trusting_with,
@@ -119,54 +119,63 @@ async fn an_answer_may_be_dropped_after_any_byte() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn waiting_for_a_connection_has_its_time() {
-    let time = Duration::from_secs(3);
-    let (builder, mut pipes) = Pipes::new(1 << 16);
-    let transport = builder
-        .pipeline(2)
-        .max_connections_per_key(1)
-        .acquire_timeout(time)
-        .build()
-        .unwrap();
-    let first = ask(&transport, "a");
-    let mut far = pipes.accept().await;
-    path(&mut far).await;
-    let started = tokio::time::Instant::now();
-    let error = transport.send(get("http://a/b")).await.unwrap_err();
-    assert_eq!(error.kind(), keepline::ErrorKind::Timeout(Phase::Acquire));
-    assert_eq!(started.elapsed(), time);
-    // The time of the one that has been sent is another matter.
-    tokio::time::sleep(time).await;
-    far.send(ok("a")).await;
-    assert_eq!(answered(first).await.unwrap().0, "a");
-}
-
-/// The runtime of a line ends: who asked from another one asks again.
+/// The runtime of a line ends: who asked there, and is driven elsewhere, asks again.
 #[test]
 fn a_line_that_dies_with_its_runtime_leaves_nobody_waiting() {
+    for retry in [true, false] {
+        let make = || Builder::new_current_thread().enable_all().build().unwrap();
+        let (first, second) = (make(), make());
+        let (transport, mut pipes, mut far) = first.block_on(trusting_with(8, |x| x.retry(retry)));
+        let mut asked = std::pin::pin!(exchange(&transport, get("http://a/a")));
+        first.block_on(async {
+            assert!(is_pending(&mut asked).await);
+            assert_eq!(path(&mut far).await, "a");
+        });
+        drop(first);
+        second.block_on(async {
+            let server = async {
+                let mut next = pipes.accept().await;
+                serve(&mut next, 1).await;
+                next
+            };
+            let (answer, _next) = tokio::join!(asked, server);
+            assert_eq!(answer.unwrap().0, "a");
+            // Its connection was not lost by the server: it is sent again in any case, and counted.
+            assert_eq!(stats(&transport).retries, 1);
+            leaves_nothing(&transport).await;
+        });
+    }
+}
+
+/// A runtime that lives, and that nobody drives, keeps its own requests waiting, no others.
+#[test]
+fn a_line_on_a_runtime_that_stands_still_keeps_nobody_waiting() {
     let make = || Builder::new_current_thread().enable_all().build().unwrap();
-    let (first, second) = (make(), make());
-    let (transport, mut pipes, mut far) = first.block_on(trusting(8));
-    let asked = {
-        let _guard = first.enter();
-        ask(&transport, "a")
+    let (still, driven) = (make(), make());
+    let (transport, mut pipes, mut far) = still.block_on(trusting(8));
+    let held = {
+        let _guard = still.enter();
+        ask(&transport, "held")
     };
-    first.block_on(path(&mut far));
-    // Behind it, from the other runtime.
-    let behind = {
-        let _guard = second.enter();
-        ask(&transport, "b")
-    };
-    second.block_on(tokio::task::yield_now());
-    first.block_on(async { assert_eq!(path(&mut far).await, "b") });
-    drop((asked, first));
-    second.block_on(async {
-        let mut next = pipes.accept().await;
-        serve(&mut next, 1).await;
-        assert_eq!(answered(behind).await.unwrap().0, "b");
-        leaves_nothing(&transport).await;
+    still.block_on(async { assert_eq!(path(&mut far).await, "held") });
+    driven.block_on(async {
+        let asked = ask_all(&transport, ["a", "b"]);
+        let mut own = pipes.accept().await;
+        // What was learned of the server is known here too.
+        assert_eq!(paths(&mut own, 2).await, ["a", "b"]);
+        own.send(tokens(&["a", "b"])).await;
+        assert_eq!(super::texts(asked).await, ["a", "b"]);
+        until("its connection rests", || {
+            (stats(&transport).idle == 1).then_some(())
+        })
+        .await;
     });
+    still.block_on(async {
+        far.send(ok("held")).await;
+        assert_eq!(answered(held).await.unwrap().0, "held");
+        until_idle(&transport, 2).await;
+    });
+    driven.block_on(leaves_nothing(&transport));
 }
 
 /// Many requests that are given up at random points, over real sockets.

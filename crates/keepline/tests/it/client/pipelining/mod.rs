@@ -2,7 +2,9 @@
 
 mod cancel;
 mod cut;
+mod held_up;
 mod learning;
+mod limits;
 mod order;
 mod readers;
 mod stress;
