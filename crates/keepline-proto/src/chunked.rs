@@ -212,6 +212,7 @@ impl ChunkedReader {
 const fn trailer_section(limits: &Limits) -> Section {
     Section {
         limit: limits.trailers,
+        line_limit: usize::MAX,
         too_large: RemoteError::TrailersTooLarge,
         first_line_too_long: RemoteError::TrailersTooLarge,
         bare_lf: false,

@@ -30,7 +30,8 @@ pub enum RemoteError {
     ContentLengthWithTransferEncoding,
     /// A field that decides framing or routing stands in the trailer section (RFC 9110 §6.5.1).
     ForbiddenTrailer,
-    /// A head is larger than [`Limits::head`](crate::Limits::head).
+    /// A head is larger than [`Limits::head`](crate::Limits::head), or one of its fields than
+    /// [`Limits::line`](crate::Limits::line).
     HeadTooLarge,
     /// The peer closed before the end of the content. How much came is in the counters.
     IncompleteBody {
@@ -69,7 +70,8 @@ pub enum RemoteError {
     /// More field lines than [`Limits::fields`](crate::Limits::fields), or longer Connection fields
     /// than [`Limits::connection_options`](crate::Limits::connection_options).
     TooManyFields,
-    /// The request line alone is larger than [`Limits::head`](crate::Limits::head).
+    /// The request line alone is larger than [`Limits::line`](crate::Limits::line) or
+    /// [`Limits::head`](crate::Limits::head).
     RequestLineTooLong,
     /// More empty lines before the request line than allowed.
     TooManyEmptyLines,

@@ -13,6 +13,9 @@ pub struct Limits {
     /// interim (1xx) heads of an exchange together with the final one. Default 64 KiB (Go
     /// accepts 1 MiB from clients and 10 MiB from servers, nginx 4 × 8 KiB, hyper about 400 KiB).
     pub head: usize,
+    /// One line of a request's head, with its line end. Default 64 KiB: no limit beside that of the
+    /// whole (nginx 8 KiB).
+    pub line: usize,
     /// Field lines in a header or trailer section. Default 256 (Go 500 values, nginx 1000,
     /// hyper 100).
     pub fields: usize,
@@ -34,6 +37,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             head: 64 * 1024,
+            line: 64 * 1024,
             fields: 256,
             connection_options: 2 * 1024,
             chunk_line: 4 * 1024,

@@ -18,9 +18,11 @@ const LARGEST_SECTION: usize = u32::MAX as usize;
 pub(crate) struct Section {
     /// Longest section, in bytes.
     pub(crate) limit: usize,
-    /// The error when it is longer.
+    /// Longest line, in bytes.
+    pub(crate) line_limit: usize,
+    /// The error when it is longer, or a line is.
     pub(crate) too_large: RemoteError,
-    /// The error when it is longer and not even its first line has ended.
+    /// The error when that happens before its first line has ended.
     pub(crate) first_line_too_long: RemoteError,
     /// A bare LF ends a line.
     pub(crate) bare_lf: bool,
@@ -108,14 +110,15 @@ impl Scan {
         Ok(None)
     }
 
-    /// The section reaches at least to `end`.
+    /// The section, and its current line, reach at least to `end`.
     const fn check_limit(&self, end: usize, section: &Section) -> Result<(), RemoteError> {
         let limit = if section.limit < LARGEST_SECTION {
             section.limit
         } else {
             LARGEST_SECTION
         };
-        if end.saturating_sub(self.start) <= limit {
+        let is_line_short = end.saturating_sub(self.line) <= section.line_limit;
+        if end.saturating_sub(self.start) <= limit && is_line_short {
             return Ok(());
         }
         Err(if self.lines == 0 {
@@ -156,6 +159,7 @@ mod tests {
 
     const SECTION: Section = Section {
         limit: 1000,
+        line_limit: 500,
         too_large: RemoteError::HeadTooLarge,
         first_line_too_long: RemoteError::RequestLineTooLong,
         bare_lf: true,

@@ -4,6 +4,7 @@
 //! progress moves.
 
 use std::future::poll_fn;
+use std::io;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -55,6 +56,8 @@ pub(super) enum Failure {
     Unsendable(Error),
     /// The client has not sent what it announced.
     ContentLost(Error),
+    /// The content that was held in a file cannot be read from it.
+    Unreadable(io::Error),
 }
 
 impl Failure {
@@ -90,7 +93,7 @@ impl Failure {
     const fn close_reason(&self) -> CloseReason {
         match self {
             Self::ClientGone | Self::ContentLost(_) => CloseReason::Cancelled,
-            Self::Unsendable(_) => CloseReason::RequestUnsent,
+            Self::Unsendable(_) | Self::Unreadable(_) => CloseReason::RequestUnsent,
             Self::Upstream { cause, .. } => match cause {
                 Cause::Timeout => CloseReason::Timeout,
                 Cause::InvalidHeader => CloseReason::ProtocolError,
@@ -153,7 +156,7 @@ impl<'l> Serving<'_, '_, 'l> {
                 })
             }
             Err(failure) => {
-                self.note_exchange(&exchange);
+                self.note_exchange(&exchange, 0);
                 exchange.close(failure.close_reason());
                 Err(failure)
             }
@@ -212,6 +215,7 @@ impl<'l> Serving<'_, '_, 'l> {
             return Poll::Ready(Err(match stopped {
                 Stopped::Client(error) => Failure::ContentLost(error),
                 Stopped::Upstream(error) => Failure::on(exchange, error),
+                Stopped::Held(error) => Failure::Unreadable(error),
             }));
         }
         loop {

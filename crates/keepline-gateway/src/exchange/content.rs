@@ -1,20 +1,17 @@
 //! The content of a request on its way to the upstream: none, held in memory or a file, or passed on
 //! as it comes.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::{Bytes, BytesMut};
 use keepline::proto::BodyLength;
 use keepline::{Error, ErrorKind};
 
 use super::Serving;
+use super::temp_file::{Afterwards, TempFile};
 use crate::answer::Answer;
-use crate::config::{BodyInFile, ClientSettings, Level};
+use crate::config::{BodyInFile, Level};
 
 /// The content of a request. What is held can be passed on more than once.
 #[derive(Debug, Clone)]
@@ -29,75 +26,14 @@ pub(super) enum Content {
     Streamed(BodyLength),
 }
 
-/// A file that is removed when it is dropped, unless it is to stay.
-#[derive(Debug)]
-pub(super) struct TempFile {
-    file: File,
-    path: PathBuf,
-    length: u64,
-    stays: bool,
-}
-
 impl Content {
     /// What the upstream is told of its length.
     pub(super) fn length(&self) -> BodyLength {
         match self {
             Self::None => BodyLength::Known(0),
             Self::Held(bytes) => BodyLength::Known(bytes.len() as u64),
-            Self::Filed(file) => BodyLength::Known(file.length),
+            Self::Filed(file) => BodyLength::Known(file.length()),
             Self::Streamed(length) => *length,
-        }
-    }
-}
-
-impl TempFile {
-    /// A new file in the directory of temporary files.
-    fn create(client: &ClientSettings) -> io::Result<Self> {
-        static NUMBER: AtomicU64 = AtomicU64::new(0);
-        loop {
-            let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-            let name = format!("{:010}-{}", number, std::process::id());
-            let path = client.body_temp_path.join(name);
-            let opened = OpenOptions::new()
-                .read(true)
-                .write(true)
-                .create_new(true)
-                .open(&path);
-            return match opened {
-                Ok(file) => Ok(Self {
-                    file,
-                    path,
-                    length: 0,
-                    stays: client.body_in_file == BodyInFile::On,
-                }),
-                // Another process of the same number has left it.
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
-                Err(error) => Err(error),
-            };
-        }
-    }
-
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_all(bytes)?;
-        self.length += bytes.len() as u64;
-        Ok(())
-    }
-
-    /// At most `room` bytes from `offset`; empty at the end.
-    pub(super) fn piece(&self, offset: u64, room: usize) -> io::Result<Bytes> {
-        let left = self.length.saturating_sub(offset);
-        let size = usize::try_from(left).unwrap_or(room).min(room);
-        let mut piece = vec![0; size];
-        self.file.read_exact_at(&mut piece, offset)?;
-        Ok(piece.into())
-    }
-}
-
-impl Drop for TempFile {
-    fn drop(&mut self) {
-        if !self.stays {
-            // If somebody was faster, it is gone too.
-            let _ = std::fs::remove_file(&self.path);
         }
     }
 }
@@ -181,8 +117,12 @@ impl Serving<'_, '_, '_> {
         let mut held = BytesMut::new();
         let mut filed: Option<TempFile> = None;
         let mut length = 0;
+        let afterwards = match client.body_in_file {
+            BodyInFile::On => Afterwards::Stays,
+            BodyInFile::Off | BodyInFile::Clean => Afterwards::Removed,
+        };
         let create = |held: &[u8]| -> io::Result<TempFile> {
-            let mut file = TempFile::create(client)?;
+            let mut file = TempFile::create(&client.body_temp_path, afterwards)?;
             file.append(held)?;
             Ok(file)
         };
@@ -213,18 +153,7 @@ impl Serving<'_, '_, '_> {
             }
         }
         let held = match filed {
-            Some(file) => {
-                self.complain(
-                    Level::Warn,
-                    None,
-                    format_args!(
-                        "a client request body is buffered to a temporary file {}",
-                        file.path.display()
-                    ),
-                );
-                self.request.body_file = Some(file.path.clone());
-                Content::Filed(Arc::new(file))
-            }
+            Some(file) => self.filed(file),
             None => {
                 let held = held.freeze();
                 self.request.body = Some(held.clone());
@@ -233,6 +162,14 @@ impl Serving<'_, '_, '_> {
         };
         self.held = Some(held.clone());
         Ok(held)
+    }
+
+    fn filed(&mut self, file: TempFile) -> Content {
+        let path = file.path().display();
+        let message = format_args!("a client request body is buffered to a temporary file {path}");
+        self.complain(Level::Warn, None, message);
+        self.request.body_file = Some(file.path().to_owned());
+        Content::Filed(Arc::new(file))
     }
 
     /// The content cannot be written to a file.

@@ -1,16 +1,12 @@
-//! The answer of an upstream on its way to the client.
-
-use std::future::poll_fn;
-use std::task::{Context, Poll, ready};
+//! The head of an upstream's answer on its way to the client.
 
 use http::StatusCode;
+use keepline::Error;
 use keepline::client;
 use keepline::proto::forward::{Forward, forwardable};
 use keepline::proto::{BodyLength, Field, ResponseHead, StatusLine};
-use keepline::{CloseReason, Error};
 
 use super::Serving;
-use super::upload::Upload;
 
 /// Fields of upstreams that are not passed to clients unless `proxy_pass_header` names them.
 const HIDDEN: [&str; 8] = [
@@ -24,47 +20,31 @@ const HIDDEN: [&str; 8] = [
     "x-accel-charset",
 ];
 
-impl Serving<'_, '_, '_> {
-    /// Passes an answer on, head and content.
-    pub(super) async fn deliver(
-        &mut self,
-        mut from: client::Exchange,
-        head: ResponseHead,
-        upload: &mut Upload<'_>,
-    ) -> Result<(), Error> {
-        self.patience.clear();
-        let is_chunked = self.send_response_head(&from, &head)?;
-        self.request.answer = Some(head);
-        let outcome = poll_fn(|cx| self.poll_relay(&mut from, upload, cx)).await;
-        self.note_exchange(&from);
-        match outcome {
-            Ok(()) => {
-                let is_kept = self.request.plan.is_some_and(|plan| plan.records_fields);
-                if let Some(head) = self.request.answer.take_if(|_| !is_kept) {
-                    from.reclaim(head);
-                }
-                self.request.trailers = from.take_trailers();
-                from.end();
-                let trailers = if is_chunked {
-                    self.trailers(self.request.trailers.as_ref())
-                } else {
-                    None
-                };
-                self.exchange.send_end(trailers.as_ref())?;
-                self.request.sent.is_complete = true;
-                Ok(())
-            }
-            Err(error) => {
-                self.complain_of_content(&error);
-                from.close(CloseReason::Cancelled);
-                Err(error)
-            }
-        }
-    }
+/// Fields that an answer has once: of several the first counts, as nginx has it.
+const SINGLE: [&str; 8] = [
+    "content-type",
+    "date",
+    "server",
+    "etag",
+    "last-modified",
+    "location",
+    "refresh",
+    "expires",
+];
 
+/// A field of the same name stands before it, though an answer has one of them.
+fn is_repeated(place: usize, field: &Field<'_>, head: &ResponseHead) -> bool {
+    let Some(name) = SINGLE.iter().find(|name| field.is(name)) else {
+        return false;
+    };
+    let mut before = head.fields().iter().take(place);
+    before.any(|other| other.is(name))
+}
+
+impl Serving<'_, '_, '_> {
     /// Queues the head of the answer. The reason phrase is the upstream's own. True if a trailer section
     /// can follow.
-    fn send_response_head(
+    pub(super) fn send_response_head(
         &mut self,
         from: &client::Exchange,
         head: &ResponseHead,
@@ -85,6 +65,7 @@ impl Serving<'_, '_, '_> {
         let server = Field::new(b"Server", self.server_field().as_bytes())?;
         let rewritten = self.rewritten(head);
         let fields = head.fields().iter().enumerate();
+        let fields = fields.filter(|(place, field)| !is_repeated(*place, field, head));
         let fields = fields.map(|(place, field)| rewritten.field(place, field));
         let passed = fields.filter(|field| {
             let is_length = is_bodiless && field.is("content-length");
@@ -114,56 +95,5 @@ impl Serving<'_, '_, '_> {
         let fields = head.fields().iter();
         let passed = fields.filter(|&field| forwardable(field, head.fields()) == Forward::Yes);
         self.exchange.send_interim(head.status(), passed)
-    }
-
-    /// Passes on content as it comes, and what is left of the request the other way.
-    fn poll_relay(
-        &mut self,
-        from: &mut client::Exchange,
-        upload: &mut Upload<'_>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<(), Error>> {
-        loop {
-            ready!(self.exchange.poll_ready(cx))?;
-            ready!(self.poll_pace(cx))?;
-            match from.poll_piece(cx)? {
-                Poll::Ready(Some(piece)) => {
-                    self.request.sent.content += piece.len() as u64;
-                    self.exchange.send_piece(piece)?;
-                    self.patience.clear();
-                }
-                Poll::Ready(None) => return Poll::Ready(Ok(())),
-                Poll::Pending => break,
-            }
-        }
-        if let Poll::Ready(Err(super::upload::Stopped::Client(error))) =
-            upload.poll(self.exchange, from, cx)
-        {
-            return Poll::Ready(Err(error));
-        }
-        if let Poll::Ready(error) = self.exchange.poll_watch(cx) {
-            return Poll::Ready(Err(error));
-        }
-        if self.patience.at().is_none() {
-            let limit = self.request.scope.proxy.read_timeout;
-            self.patience.set(Some(limit));
-        }
-        match self.patience.poll(cx) {
-            Poll::Ready(()) => Poll::Ready(Err(super::pass::gone())),
-            Poll::Pending => Poll::Pending,
-        }
-    }
-
-    /// Notes what an exchange has cost, for the logs.
-    pub(super) fn note_exchange(&mut self, exchange: &client::Exchange) {
-        let info = exchange.connection();
-        let content = self.request.sent.content;
-        let took = self.request.began.elapsed();
-        if let Some(attempt) = self.request.attempts.last() {
-            attempt.received = info.bytes_read;
-            attempt.sent = info.bytes_written;
-            attempt.content = content;
-            attempt.took = Some(took);
-        }
     }
 }

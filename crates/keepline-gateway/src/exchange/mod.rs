@@ -8,6 +8,7 @@
 mod added;
 mod aim;
 mod attempt;
+mod backlog;
 mod conditional;
 mod content;
 mod files;
@@ -20,12 +21,14 @@ mod peer_tls;
 mod phases;
 mod plan;
 mod refuse;
+mod relay;
 mod reply;
 mod report;
 mod rewrite;
 mod rewritten;
 mod scratch;
 mod status;
+mod temp_file;
 mod terms;
 mod trailers;
 mod tunnel;
@@ -95,7 +98,7 @@ impl Handler for Gate {
     }
 
     async fn refuse(&mut self, refused: &mut Refused<'_>) -> Result<(), Error> {
-        self.answer_refused(refused)
+        self.answer_refused(refused).await
     }
 }
 
@@ -144,6 +147,9 @@ impl<'s, 'c, 'l> Serving<'s, 'c, 'l> {
             answer = Some(Answer::Status(400));
         } else if matches!(head.method().as_str(), "CONNECT" | "TRACE") {
             answer = Some(Answer::Status(405));
+        } else if endpoint.listen.is_tls && !exchange.info().is_tls() {
+            // Without TLS, where it is spoken.
+            answer = answer.or(Some(Answer::Status(497)));
         }
         let (number, pattern) = endpoint.server_of(host.bytes(head, &parts));
         let captures = pattern.and_then(|pattern| Captures::of(pattern, host.bytes(head, &parts)));
@@ -151,6 +157,7 @@ impl<'s, 'c, 'l> Serving<'s, 'c, 'l> {
         if let (Some(pattern), Some(captures)) = (pattern, captures) {
             request.keep_captures(pattern, captures);
         }
+        request.is_pipelined = exchange.is_pipelined();
         let serving = Self {
             exchange,
             request,

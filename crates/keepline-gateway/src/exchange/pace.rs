@@ -50,25 +50,27 @@ impl Serving<'_, '_, '_> {
 
     /// Waits until more may be sent.
     pub(super) async fn pace(&mut self) -> Result<(), Error> {
-        std::future::poll_fn(|cx| self.poll_pace(cx)).await
+        std::future::poll_fn(|cx| self.poll_pace(cx)).await?;
+        Ok(())
     }
 
-    /// Ready when more may be sent. What is queued goes out meanwhile.
-    pub(super) fn poll_pace(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+    /// Ready when more may be sent, with the bytes a second, 0 without a limit. What is queued goes out
+    /// meanwhile.
+    pub(super) fn poll_pace(&mut self, cx: &mut Context<'_>) -> Poll<Result<u64, Error>> {
         let (rate, after) = self.rates();
         if rate == 0 {
-            return Poll::Ready(Ok(()));
+            return Poll::Ready(Ok(0));
         }
         loop {
             let elapsed = self.request.began.elapsed();
             let Some(time) = wait(rate, after, self.request.sent.content, elapsed) else {
                 self.pause.clear();
-                return Poll::Ready(Ok(()));
+                return Poll::Ready(Ok(rate));
             };
             if self.pause.at().is_none() {
                 self.pause.set(Some(time));
             }
-            if let Poll::Ready(error) = self.exchange.poll_watch(cx) {
+            if let Poll::Ready(error) = self.poll_client_gone(cx) {
                 return Poll::Ready(Err(error));
             }
             ready!(self.pause.poll(cx));

@@ -71,7 +71,7 @@ impl<'l> Serving<'_, '_, 'l> {
                             self.tunnel(exchange, head).await?;
                             return Ok(None);
                         }
-                        self.deliver(exchange, head, &mut upload).await?;
+                        self.deliver(exchange, head, &mut upload, seat).await?;
                         return Ok(None);
                     }
                 },
@@ -136,36 +136,9 @@ impl<'l> Serving<'_, '_, 'l> {
         content: &Content,
     ) -> Option<Answer> {
         let index = seat.index;
-        let (cause, was_pooled, was_sent) = match failure {
-            Failure::ClientGone => {
-                let doing = Some("reading response header from upstream");
-                let message = format_args!(
-                    "client prematurely closed connection, so upstream connection is closed too"
-                );
-                self.complain(Level::Info, doing, message);
-                return Some(Answer::ClientGone);
-            }
-            Failure::Unsendable(error) => {
-                let doing = Some("sending request to upstream");
-                self.complain(Level::Error, doing, format_args!("{error}"));
-                return Some(Answer::Status(400));
-            }
-            Failure::ContentLost(error) => return Some(self.content_lost(&error)),
-            Failure::Upstream {
-                cause,
-                was_pooled,
-                was_sent,
-                error,
-            } => {
-                self.complain_of_upstream(cause, was_sent, error.as_ref());
-                if let Some(attempt) = self.request.attempts.last()
-                    && attempt.status == 0
-                {
-                    // What the client would have got for it, as nginx logs it.
-                    attempt.status = if cause == Cause::Timeout { 504 } else { 502 };
-                }
-                (cause, was_pooled, was_sent)
-            }
+        let (cause, was_pooled, was_sent) = match self.upstream_failure(failure) {
+            Ok(failed) => failed,
+            Err(answer) => return Some(answer),
         };
         let fared = match cause {
             Cause::Http403 | Cause::Http404 => Fared::Well,
@@ -194,6 +167,46 @@ impl<'l> Serving<'_, '_, 'l> {
                     attempt.status = status;
                 }
                 Some(Answer::Status(status))
+            }
+        }
+    }
+
+    /// What failed upstream: why, on a connection that had been used before, after something was sent.
+    /// `Err`: the server has no part in it, and this is answered.
+    fn upstream_failure(&mut self, failure: Failure) -> Result<(Cause, bool, bool), Answer> {
+        match failure {
+            Failure::ClientGone => {
+                let doing = Some("reading response header from upstream");
+                let message = format_args!(
+                    "client prematurely closed connection, so upstream connection is closed too"
+                );
+                self.complain(Level::Info, doing, message);
+                Err(Answer::ClientGone)
+            }
+            Failure::Unsendable(error) => {
+                let doing = Some("sending request to upstream");
+                self.complain(Level::Error, doing, format_args!("{error}"));
+                Err(Answer::Status(400))
+            }
+            Failure::ContentLost(error) => Err(self.content_lost(&error)),
+            Failure::Unreadable(error) => {
+                self.complain_of_held(&error);
+                Err(Answer::Status(500))
+            }
+            Failure::Upstream {
+                cause,
+                was_pooled,
+                was_sent,
+                error,
+            } => {
+                self.complain_of_upstream(cause, was_sent, error.as_ref());
+                if let Some(attempt) = self.request.attempts.last()
+                    && attempt.status == 0
+                {
+                    // What the client would have got for it, as nginx logs it.
+                    attempt.status = if cause == Cause::Timeout { 504 } else { 502 };
+                }
+                Ok((cause, was_pooled, was_sent))
             }
         }
     }

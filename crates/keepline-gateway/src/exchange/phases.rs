@@ -5,7 +5,7 @@
 use keepline::{CloseReason, Error};
 
 use super::Serving;
-use super::reply::closes;
+use super::reply::{closes, wire_status};
 use super::rewrite::Ended;
 use crate::answer::Answer;
 use crate::config::{
@@ -251,7 +251,7 @@ impl<'l> Serving<'_, '_, 'l> {
         self.recovered = true;
         self.request.sent.status = status;
         self.request.overriding_status = match page.response {
-            ErrorResponse::Keep => Some(status),
+            ErrorResponse::Keep => Some(wire_status(status)),
             ErrorResponse::Status(other) => Some(other),
             ErrorResponse::FromTarget => None,
         };

@@ -22,8 +22,23 @@ impl Serving<'_, '_, '_> {
             return;
         }
         self.request.sent.total = self.exchange.bytes_sent();
-        self.request.received = self.exchange.bytes_received();
-        log_access(self.view());
+        // What is no request has been counted.
+        if self.request.line.is_none() {
+            self.request.received = self.exchange.bytes_received();
+        }
+        self.request.sent.is_kept = self.exchange.closing().is_none();
+        let logs = self.request.plan.map_or(&[][..], |plan| &plan.access_logs);
+        let view = self.view();
+        let mut scratch = Scratch::lend();
+        for log in logs {
+            let condition = log.condition.as_ref();
+            if condition.is_some_and(|when| !view.is_true(when)) {
+                continue;
+            }
+            scratch.bytes.clear();
+            append_line(&log.format, view, &mut scratch.bytes);
+            log.file.append(&scratch.bytes);
+        }
     }
 
     /// Writes a message to the error logs of the scope. `doing`: what it happened while.
@@ -41,6 +56,13 @@ impl Serving<'_, '_, '_> {
 }
 
 impl Serving<'_, '_, '_> {
+    /// The content of the request is held in a file that cannot be read.
+    pub(super) fn complain_of_held(&self, error: &io::Error) {
+        let doing = Some("sending request to upstream");
+        let message = format_args!("the request's content cannot be read from its file: {error}");
+        self.complain(Level::Crit, doing, message);
+    }
+
     /// Says why content stopped on its way to the client.
     pub(super) fn complain_of_content(&self, error: &keepline::Error) {
         let doing = Some("reading upstream");
@@ -49,7 +71,7 @@ impl Serving<'_, '_, '_> {
             self.complain(Level::Info, Some("sending to client"), message);
         } else {
             match error.kind() {
-                ErrorKind::Timeout(_) => {
+                _ if is_timeout(error) => {
                     let message = format_args!("upstream timed out (110: Connection timed out)");
                     self.complain(Level::Error, doing, message);
                 }
@@ -63,21 +85,6 @@ impl Serving<'_, '_, '_> {
                 }
             }
         }
-    }
-}
-
-/// Writes a request to the access logs of its scope.
-pub(super) fn log_access(view: View<'_>) {
-    let logs = view.request.plan.map_or(&[][..], |plan| &plan.access_logs);
-    let mut scratch = Scratch::lend();
-    for log in logs {
-        let condition = log.condition.as_ref();
-        if condition.is_some_and(|when| !view.is_true(when)) {
-            continue;
-        }
-        scratch.bytes.clear();
-        append_line(&log.format, view, &mut scratch.bytes);
-        log.file.append(&scratch.bytes);
     }
 }
 
@@ -139,6 +146,14 @@ impl Serving<'_, '_, '_> {
             _ => {}
         }
     }
+}
+
+/// Time was up, by a limit of the connection or of the gateway.
+fn is_timeout(error: &keepline::Error) -> bool {
+    let cause = std::error::Error::source(error);
+    let cause = cause.and_then(|cause| cause.downcast_ref::<io::Error>());
+    matches!(error.kind(), ErrorKind::Timeout(_))
+        || cause.is_some_and(|cause| cause.kind() == io::ErrorKind::TimedOut)
 }
 
 /// The error of the system below one of ours.

@@ -83,7 +83,7 @@ impl Serving<'_, '_, '_> {
         self.request.sent.status = 101;
         self.send_switch(&head)?;
         self.request.answer = Some(head);
-        self.note_exchange(&from);
+        self.note_exchange(&from, 0);
         let mut upstream = from.upgrade();
         let mut client = self.exchange.upgrade().await?;
         let (mut down, mut up) = (Flow::new(), Flow::new());

@@ -1,5 +1,6 @@
 //! Moves the content of a request from where it is to the upstream.
 
+use std::io;
 use std::task::{Context, Poll, ready};
 
 use keepline::Error;
@@ -42,6 +43,8 @@ pub(super) enum Stopped {
     Client(Error),
     /// It cannot be sent as it was announced.
     Upstream(Error),
+    /// It cannot be read from the file that it was held in: the server has no part in it.
+    Held(io::Error),
 }
 
 impl<'u> Upload<'u> {
@@ -87,7 +90,7 @@ impl<'u> Upload<'u> {
                 }
                 Content::Filed(file) => {
                     let piece = file.piece(self.offset, FILE_PIECE);
-                    let piece = piece.map_err(|error| Stopped::Upstream(error.into()))?;
+                    let piece = piece.map_err(Stopped::Held)?;
                     self.offset += piece.len() as u64;
                     (!piece.is_empty()).then_some(piece)
                 }

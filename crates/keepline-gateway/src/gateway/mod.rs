@@ -264,7 +264,11 @@ fn server(live: &Live, endpoint: &Endpoint, shared: &Arc<Shared>) -> Result<Serv
     let (count, size) = default.large_header_buffers;
     let protocol = Protocol {
         limits: Limits {
-            head: count.saturating_mul(size),
+            // The first buffer, then large ones; a line lies in one of them.
+            head: count
+                .saturating_mul(size)
+                .saturating_add(default.header_buffer),
+            line: size.max(default.header_buffer),
             fields: default.max_fields,
             ..Limits::default()
         },
@@ -282,6 +286,7 @@ fn server(live: &Live, endpoint: &Endpoint, shared: &Arc<Shared>) -> Result<Serv
         .cancel_on_half_close(true)
         .answer_options_asterisk(false)
         .max_connections(Some(live.most_connections))
+        .admit_plain_http(true)
         .tls(tls_in_force(shared, &endpoint.listen.address))
         .build()
         .map_err(StartError::server)

@@ -154,7 +154,7 @@ impl View<'_> {
             Variable::Msec => append_msec(SystemTime::now(), out),
             Variable::NginxVersion => out.extend_from_slice(crate::NGINX_VERSION.as_bytes()),
             Variable::Pid => append_number(u64::from(std::process::id()), out),
-            Variable::Pipe => out.push(b'.'),
+            Variable::Pipe => out.push(if request.is_pipelined { b'p' } else { b'.' }),
             Variable::ProxyAddXForwardedFor => {
                 if self.joined("x_forwarded_for", out) {
                     out.extend_from_slice(b", ");
@@ -417,7 +417,32 @@ impl View<'_> {
         }
     }
 
+    /// What the connection was told of its future.
+    fn sent_connection(&self) -> &'static [u8] {
+        match &self.request.sent {
+            sent if sent.status == 101 => b"upgrade",
+            sent if sent.is_kept => b"keep-alive",
+            _ => b"close",
+        }
+    }
+
     fn sent(&self, name: &str, out: &mut Vec<u8>) -> bool {
+        let sent = &self.request.sent;
+        match name {
+            "connection" if sent.status != 0 => {
+                return append_some(Some(self.sent_connection()), out);
+            }
+            "keep_alive" if sent.is_kept => {
+                let plan = self.request.plan;
+                let Some(seconds) = plan.and_then(|plan| plan.terms.told_idle_seconds) else {
+                    return false;
+                };
+                out.extend_from_slice(b"timeout=");
+                append_number(seconds, out);
+                return true;
+            }
+            _ => {}
+        }
         let fields = &self.request.sent.fields;
         let mut is_first = true;
         for (_, value) in fields.iter().filter(|(field, _)| is_field(field, name)) {

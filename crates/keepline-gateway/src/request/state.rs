@@ -47,6 +47,8 @@ pub(crate) struct Request<'l> {
     pub(crate) body_file: Option<std::path::PathBuf>,
     /// Bytes of the request, head and framed content.
     pub(crate) received: u64,
+    /// It had arrived when the one before it ended.
+    pub(crate) is_pipelined: bool,
     /// What came as a request line, where it was none.
     pub(crate) line: Option<Box<[u8]>>,
     /// The status of the answer, whatever its maker says: `error_page` has it so.
@@ -179,6 +181,8 @@ pub(crate) struct Sent {
     pub(crate) total: u64,
     /// All of it was handed over.
     pub(crate) is_complete: bool,
+    /// The client's connection is kept after it.
+    pub(crate) is_kept: bool,
     /// The fields, where a log asks for them.
     pub(crate) fields: Vec<SentField>,
 }
@@ -245,6 +249,7 @@ impl<'l> Request<'l> {
             body: None,
             body_file: None,
             received: 0,
+            is_pipelined: false,
             line: None,
             overriding_status: None,
             proxied: None,

@@ -207,6 +207,7 @@ impl Connection {
         let is_request = self.role == Role::Server;
         let section = Section {
             limit: self.head_limit(),
+            line_limit: if is_request { limits.line } else { usize::MAX },
             too_large: RemoteError::HeadTooLarge,
             first_line_too_long: if is_request {
                 RemoteError::RequestLineTooLong

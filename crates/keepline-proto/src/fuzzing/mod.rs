@@ -52,6 +52,7 @@ impl<'a> Input<'a> {
 pub fn small_limits() -> Limits {
     Limits {
         head: 160,
+        line: 120,
         fields: 6,
         connection_options: 40,
         chunk_line: 24,

@@ -10,6 +10,7 @@ use crate::{Config, Connection, Event, Limits, Received, RemoteError};
 
 const SMALL: Limits = Limits {
     head: 64,
+    line: 64,
     fields: 3,
     connection_options: 8,
     chunk_line: 8,
@@ -38,6 +39,35 @@ fn outcome(setup: &Setup, wire: &str) -> Option<RemoteError> {
         "{wire:?}"
     );
     whole.error()
+}
+
+#[test]
+fn a_line_of_a_request_has_its_own_limit() {
+    use RemoteError as E;
+    let setup = setup(Limits {
+        line: 24,
+        ..Limits::default()
+    });
+    // Each line is counted with its line end, whatever came before it.
+    for (wire, expected) in [
+        ("GET /67890 HTTP/1.1\r\nhost: a\r\n\r\n", None),
+        ("GET /67890123 HTTP/1.1\r\nhost: a\r\n\r\n", None),
+        (
+            "GET /678901234 HTTP/1.1\r\nhost: a\r\n\r\n",
+            Some(E::RequestLineTooLong),
+        ),
+        ("\r\nGET /67890123 HTTP/1.1\r\nhost: a\r\n\r\n", None),
+        (
+            "GET / HTTP/1.1\r\nhost: a\r\nx: 4567890123456789012\r\n\r\n",
+            None,
+        ),
+        (
+            "GET / HTTP/1.1\r\nhost: a\r\nx: 45678901234567890123\r\n\r\n",
+            Some(E::HeadTooLarge),
+        ),
+    ] {
+        assert_eq!(outcome(&setup, wire), expected, "{wire:?}");
+    }
 }
 
 #[test]
@@ -155,6 +185,7 @@ fn interim_heads_share_the_limit_of_the_final_one() {
 #[test]
 fn limits_that_are_none_allocate_nothing_for_it() {
     let absurd = Limits {
+        line: usize::MAX,
         head: usize::MAX,
         fields: usize::MAX,
         connection_options: usize::MAX,
@@ -178,6 +209,7 @@ fn limits_that_are_none_allocate_nothing_for_it() {
 fn limits_of_zero_refuse_everything() {
     let nothing = Limits {
         head: 0,
+        line: 0,
         fields: 0,
         connection_options: 0,
         chunk_line: 0,

@@ -12,6 +12,8 @@ use super::Server;
 use super::access::{AccessFormat, AccessRecord};
 #[cfg(feature = "http2")]
 use super::http2::Http2;
+#[cfg(feature = "tls")]
+use super::settings::PlainHttp;
 use super::settings::{InvalidSetting, Settings};
 use super::state::StateChange;
 use super::terms::Drain;
@@ -287,6 +289,19 @@ impl ServerBuilder {
     #[cfg(feature = "tls")]
     pub fn tls(mut self, tls: ServerTls) -> Self {
         self.0.tls = Some(tls);
+        self
+    }
+
+    /// Hands requests without TLS to the handler where [`tls`](Self::tls) is spoken, for one that
+    /// answers them in its own way: [`RequestInfo::is_tls`](super::RequestInfo::is_tls) tells them
+    /// apart. Default `false`: they are told in a line of text, and closed.
+    #[cfg(feature = "tls")]
+    pub const fn admit_plain_http(mut self, admits: bool) -> Self {
+        self.0.plain_http = if admits {
+            PlainHttp::Admitted
+        } else {
+            PlainHttp::Told
+        };
         self
     }
 

@@ -74,6 +74,15 @@ impl<'c> Exchange<'c> {
         Self { wire, head, info }
     }
 
+    /// In the place of one that was refused.
+    pub(super) const fn of_refused(
+        wire: &'c mut Wire,
+        head: RequestHead,
+        info: RequestInfo,
+    ) -> Self {
+        Self { wire, head, info }
+    }
+
     pub(super) fn into_parts(self) -> (RequestHead, RequestInfo) {
         (self.head, self.info)
     }

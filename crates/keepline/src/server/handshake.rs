@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::io::IoSlice;
 
 use super::linger::discard;
-use super::settings::Settings;
+use super::settings::{PlainHttp, Settings};
 use crate::CloseReason;
 use crate::deadline::Deadline;
 use crate::error::Error;
@@ -33,6 +33,9 @@ pub(super) async fn shake_hands(
     };
     match outcome {
         Ok(Handshake::Done(stream)) => Ok(stream),
+        Ok(Handshake::PlainHttp(stream)) if settings.plain_http == PlainHttp::Admitted => {
+            Ok(stream)
+        }
         Ok(Handshake::PlainHttp(mut stream)) => {
             // Shorter than any socket buffer: what one write does not take, nobody would read.
             let slice = [IoSlice::new(PLAIN_HTTP)];

@@ -4,8 +4,9 @@ use std::fmt;
 
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
-use keepline_proto::{BodyLength, Field, RemoteError, StatusLine};
+use keepline_proto::{BodyLength, Field, RemoteError, RequestHead, StatusLine};
 
+use super::exchange::Exchange;
 use super::info::RequestInfo;
 use super::terms::HangUp;
 use super::wire::Wire;
@@ -127,6 +128,15 @@ impl<'c> Refused<'c> {
             Refusal::Failed => Ok(()),
             why => self.wire.append_answer(why.status(), &why.to_string()),
         }
+    }
+
+    /// An exchange in its place, for a handler that answers whatever comes in one way. `head` stands
+    /// for the head that could not be read: it says nothing about the connection, which closes after
+    /// the answer, and there is no content to ask for.
+    #[must_use]
+    pub fn exchange(&mut self, head: RequestHead) -> Exchange<'_> {
+        self.wire.abandoned = true;
+        Exchange::of_refused(self.wire, head, self.info)
     }
 
     /// Closes without an answer, or without the rest of it.

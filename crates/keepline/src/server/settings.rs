@@ -37,6 +37,16 @@ impl std::error::Error for InvalidSetting {}
 /// Whether the connection of a request may persist after it.
 pub(crate) type PersistIf = Arc<dyn Fn(&RequestHead) -> bool + Send + Sync>;
 
+/// What becomes of plain HTTP where TLS is spoken.
+#[cfg(feature = "tls")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PlainHttp {
+    /// It is told in a line of text, and closed.
+    Told,
+    /// The handler has its requests.
+    Admitted,
+}
+
 /// The settings of one server; what they mean is told at the builder's methods.
 #[derive(Clone)]
 pub(crate) struct Settings {
@@ -67,6 +77,8 @@ pub(crate) struct Settings {
     pub(crate) http2: Option<Http2>,
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<ServerTls>,
+    #[cfg(feature = "tls")]
+    pub(crate) plain_http: PlainHttp,
 }
 
 impl Default for Settings {
@@ -98,6 +110,8 @@ impl Default for Settings {
             http2: None,
             #[cfg(feature = "tls")]
             tls: None,
+            #[cfg(feature = "tls")]
+            plain_http: PlainHttp::Told,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use keepline::server::RequestInfo;
 use keepline::tls::ServerTls;
 use keepline_testkit::certs;
 use rustls::pki_types::ServerName;
@@ -101,6 +102,21 @@ async fn plain_http_on_a_tls_port_is_told_so() {
     assert!(refusal.says_close());
     assert!(refusal.content.contains("TLS"), "{}", refusal.content);
     assert_eq!(rest(&mut client).await, "");
+}
+
+#[tokio::test]
+async fn plain_http_on_a_tls_port_reaches_a_service_that_admits_it() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = tls_server().admit_plain_http(true).build().unwrap();
+    let service = service_fn(async |request: Request<Body>| {
+        let info = request.extensions().get::<RequestInfo>().unwrap();
+        Ok::<_, Infallible>(Response::new(Body::from(format!("tls={}", info.is_tls()))))
+    });
+    tokio::spawn(server.serve(listener, service));
+    let mut client = RawClient::connect(address).await;
+    let answer = ask(&mut client, "GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert_eq!((answer.status(), &*answer.content), (200, "tls=false"));
 }
 
 #[tokio::test]
