@@ -49,7 +49,26 @@ impl Zone {
         &self.spec.key
     }
 
-    /// Counts a request of `key`.
+    /// Whether a request of `key` would be refused; it is not counted.
+    pub(crate) fn refuses(&self, key: &[u8], limit: &LimitReq, now: Instant) -> bool {
+        let buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = buckets.by_key.get(key);
+        known.is_some_and(|bucket| bucket.excess_at(self.spec.rate, now) > limit.most())
+    }
+
+    /// Counts a request of `key` that all zones let pass, and says how long it waits.
+    pub(crate) fn charge(&self, key: &[u8], limit: &LimitReq, now: Instant) -> Duration {
+        let unlimited = LimitReq {
+            burst: u32::MAX,
+            ..limit.clone()
+        };
+        match self.ask(key, &unlimited, now) {
+            Verdict::Delay(time) => time,
+            Verdict::Pass | Verdict::Reject => Duration::ZERO,
+        }
+    }
+
+    /// Counts a request of `key`, unless it is refused.
     pub(crate) fn ask(&self, key: &[u8], limit: &LimitReq, now: Instant) -> Verdict {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         buckets.ask(key, self.spec.rate, limit, now)
@@ -73,6 +92,25 @@ struct Bucket {
     used: u64,
 }
 
+impl Bucket {
+    /// The excess with a further request.
+    fn excess_at(&self, rate: u64, now: Instant) -> u64 {
+        let elapsed = now.saturating_duration_since(self.last).as_millis();
+        let drained = u64::try_from(elapsed)
+            .unwrap_or(u64::MAX)
+            .saturating_mul(rate)
+            / 1000;
+        (self.excess + 1000).saturating_sub(drained)
+    }
+}
+
+impl LimitReq {
+    /// The largest excess, in thousandths of a request.
+    fn most(&self) -> u64 {
+        u64::from(self.burst) * 1000
+    }
+}
+
 impl Buckets {
     fn new(most: usize) -> Self {
         Self {
@@ -94,13 +132,8 @@ impl Buckets {
             self.by_use.insert(uses, own);
         }
         bucket.used = uses;
-        let elapsed = now.saturating_duration_since(bucket.last).as_millis();
-        let drained = u64::try_from(elapsed)
-            .unwrap_or(u64::MAX)
-            .saturating_mul(rate)
-            / 1000;
-        let excess = (bucket.excess + 1000).saturating_sub(drained);
-        if excess > u64::from(limit.burst) * 1000 {
+        let excess = bucket.excess_at(rate, now);
+        if excess > limit.most() {
             return Verdict::Reject;
         }
         bucket.excess = excess;

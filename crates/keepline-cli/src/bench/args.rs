@@ -94,8 +94,26 @@ Examples:
   HTTP/2 without TLS: 4 connections, 32 streams on each:
     $ keepline bench --http2 -c 4 --streams 32 http://127.0.0.1:8080/
 
-  1,000 requests a second, with the latencies that users would see:
-    $ keepline bench -r 1000 -d 30s http://127.0.0.1:8080/
+  2,000 requests a second, with the latencies that users would see; below this a histogram:
+    $ keepline bench -c 10 -r 2000 -d 2s http://127.0.0.1:8080/
+    4003 requests in 2.00s: 4003 ok, 0 failed, 0 retried
+    opened   10 connections: 1 first, 9 all-busy
+    closed   10 connections: 10 shutdown
+    reuse    3993 of 4003 requests on a connection that had carried one before
+    latency  p50 127µs, p99 1.42ms, max 6.05ms
+    carried  400.3 requests a connection, 1288 at most
+    rate     2000 requests/s, 0.03 MB/s of content
+    answers  4003 HTTP/1.1 200
+
+    phase       times    p50    p90     p99   p99.9     max
+    wait         4003   83µs  100µs  1.20ms  3.93ms  4.77ms
+    dns            10    0µs    1µs     3µs     3µs     3µs
+    connect        10  253µs  509µs  3.75ms  3.75ms  3.75ms
+    tls             0      -      -       -       -       -
+    first byte   4003   35µs   53µs   133µs   640µs  1.16ms
+    body         4003    3µs    5µs     6µs    46µs    96µs
+    all          4003  127µs  153µs  1.42ms  4.58ms  6.05ms
+    3993 requests on a reused connection had no handshake
 
   For scripts, the last line of --json is the summary:
     $ keepline bench -n 100000 --json http://127.0.0.1:8080/ | tail -n 1 | jq .latency_us

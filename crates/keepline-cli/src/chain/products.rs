@@ -10,8 +10,10 @@ use super::timeout::Timeout;
 /// How a figure is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Evidence {
-    /// Our tests measure it, or this run has.
+    /// This run has measured it.
     Measured,
+    /// `clients/idle-times` or a test has, with this version.
+    Verified(&'static str),
     /// Read in the product's source or documentation.
     Documented,
     /// Said, and not checked.
@@ -24,9 +26,18 @@ impl Evidence {
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Measured => "measured",
+            Self::Verified(_) => "verified",
             Self::Documented => "documented",
             Self::Unverified => "unverified",
             Self::Given => "given",
+        }
+    }
+
+    /// Of which version it holds.
+    pub(crate) const fn version(self) -> Option<&'static str> {
+        match self {
+            Self::Verified(version) => Some(version),
+            Self::Measured | Self::Documented | Self::Unverified | Self::Given => None,
         }
     }
 }
@@ -105,7 +116,9 @@ const fn product(
     }
 }
 
-use Evidence::{Documented, Measured, Unverified};
+use Evidence::{Documented, Unverified, Verified};
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Clients, balancers, proxies and servers, in this order.
 pub(crate) const PRODUCTS: &[Product] = &[
@@ -147,7 +160,7 @@ pub(crate) const PRODUCTS: &[Product] = &[
         None,
         known(
             4,
-            Documented,
+            Verified("20.20.2"),
             "setGlobalDispatcher(new Agent({ keepAliveTimeout: {ms} }))",
         ),
     ),
@@ -161,7 +174,7 @@ pub(crate) const PRODUCTS: &[Product] = &[
         "httpx",
         None,
         None,
-        known(5, Documented, "Limits(keepalive_expiry={s})"),
+        known(5, Verified("0.28.1"), "Limits(keepalive_expiry={s})"),
     ),
     product(
         "requests",
@@ -232,8 +245,12 @@ pub(crate) const PRODUCTS: &[Product] = &[
     product(
         "nginx",
         Some("nginx"),
-        known(75, Documented, "keepalive_timeout {s}s;"),
-        known(60, Documented, "upstream { … keepalive_timeout {ms}ms; }"),
+        known(75, Verified("1.31.3"), "keepalive_timeout {s}s;"),
+        known(
+            60,
+            Verified("1.31.3"),
+            "upstream { … keepalive_timeout {ms}ms; }",
+        ),
     ),
     product(
         "haproxy",
@@ -261,8 +278,12 @@ pub(crate) const PRODUCTS: &[Product] = &[
     product(
         "caddy",
         Some("Caddy"),
-        known(300, Unverified, "servers { timeouts { idle {s}s } }"),
-        known(120, Unverified, "transport http { keepalive {s}s }"),
+        known(
+            300,
+            Verified("2.11.7"),
+            "servers { timeouts { idle {s}s } }",
+        ),
+        known(120, Verified("2.11.7"), "transport http { keepalive {s}s }"),
     ),
     product(
         "traefik",
@@ -292,12 +313,12 @@ pub(crate) const PRODUCTS: &[Product] = &[
         Some("keepline"),
         known(
             75,
-            Measured,
+            Verified(VERSION),
             "keepline serve --idle-timeout {s}s, Server::builder().idle_timeout(…)",
         ),
         known(
             90,
-            Measured,
+            Verified(VERSION),
             "Transport::builder().idle_timeout(Duration::from_millis({ms}))",
         ),
     ),
@@ -307,7 +328,7 @@ pub(crate) const PRODUCTS: &[Product] = &[
         never(Documented, "http.Server{IdleTimeout: {s} * time.Second}"),
         known(
             90,
-            Documented,
+            Verified("1.27.3"),
             "http.Transport{IdleConnTimeout: {ms} * time.Millisecond}",
         ),
     ),
@@ -321,12 +342,13 @@ pub(crate) const PRODUCTS: &[Product] = &[
         ),
         None,
     ),
+    // It says 5 s, and since 20 closes a second later.
     product(
         "node",
         None,
         known(
             5,
-            Measured,
+            Verified("20.20.2"),
             "server.keepAliveTimeout = {ms}; server.headersTimeout = {ms+1000}",
         ),
         known(
@@ -338,19 +360,19 @@ pub(crate) const PRODUCTS: &[Product] = &[
     product(
         "gunicorn",
         Some("gunicorn"),
-        known(2, Measured, "gunicorn --keep-alive {s}"),
+        known(2, Verified("27.0.1"), "gunicorn --keep-alive {s}"),
         None,
     ),
     product(
         "uvicorn",
         Some("uvicorn"),
-        known(5, Measured, "uvicorn --timeout-keep-alive {s}"),
+        known(5, Verified("0.54.0"), "uvicorn --timeout-keep-alive {s}"),
         None,
     ),
     product(
         "apache",
         Some("Apache"),
-        known(5, Measured, "KeepAliveTimeout {s}"),
+        known(5, Verified("2.4.71"), "KeepAliveTimeout {s}"),
         known(60, Unverified, "ProxyPass … ttl={s}"),
     ),
     product(

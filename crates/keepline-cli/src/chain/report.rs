@@ -158,7 +158,11 @@ fn side_json(side: Option<Side>) -> Value {
             Timeout::AtLeast(time) => return json!({"at_least_seconds": time.as_secs_f64(), "known": side.evidence.name()}),
             Timeout::Never => Value::from("never"),
         };
-        json!({"seconds": seconds, "known": side.evidence.name()})
+        let mut told = json!({"seconds": seconds, "known": side.evidence.name()});
+        if let Some(version) = side.evidence.version() {
+            told["version"] = version.into();
+        }
+        told
     })
 }
 
@@ -228,7 +232,12 @@ pub(super) fn products(json: bool, screen: &mut Screen) -> Result<(), Stop> {
         let (server, client) = (product.server, product.client);
         let time =
             |known: Option<Known>| known.map_or_else(String::new, |it| it.timeout.to_string());
-        let evidence = |known: Option<Known>| known.map_or("", |it| it.evidence.name()).to_owned();
+        let evidence = |known: Option<Known>| {
+            known.map_or_else(String::new, |it| {
+                let version = it.evidence.version().map(|version| format!(" ({version})"));
+                format!("{}{}", it.evidence.name(), version.unwrap_or_default())
+            })
+        };
         let setting =
             |known: Option<Known>| known.and_then(|it| it.setting).unwrap_or("").to_owned();
         table.push(vec![

@@ -27,14 +27,24 @@ pub(super) struct Answered {
     pub(super) is_switched: bool,
 }
 
+/// What is read of content that nobody wants, so that its connection can be used again. More is not
+/// worth it: a new connection costs less.
+pub(super) const MOST_DRAINED: usize = 64 * 1024;
+
 impl Answered {
-    /// Nobody wants the content. The connection is kept if there is none.
-    pub(super) fn end_unread(mut self) {
+    /// Nobody wants the content. The connection is kept if all of it is here, and no more than `most`: the
+    /// next attempt does not wait for it.
+    pub(super) fn end_unread(mut self, most: usize) {
         let mut cx = Context::from_waker(std::task::Waker::noop());
-        match self.exchange.poll_piece(&mut cx) {
-            Poll::Ready(Ok(None)) => self.exchange.end(),
-            Poll::Ready(_) | Poll::Pending => self.exchange.close(CloseReason::NotDrained),
+        let mut drained = 0;
+        while drained <= most {
+            match self.exchange.poll_piece(&mut cx) {
+                Poll::Ready(Ok(Some(piece))) => drained += piece.len(),
+                Poll::Ready(Ok(None)) => return self.exchange.end(),
+                Poll::Ready(Err(_)) | Poll::Pending => break,
+            }
         }
+        self.exchange.close(CloseReason::NotDrained);
     }
 }
 

@@ -9,7 +9,7 @@ use super::Serving;
 use crate::access::real_address;
 use crate::answer::Answer;
 use crate::config::{Level, LimitReq};
-use crate::limit::Verdict;
+use crate::limit::{Verdict, Zone};
 
 impl Serving<'_, '_, '_> {
     /// `set_real_ip_from`: the client's address, where a trusted peer tells it.
@@ -29,28 +29,24 @@ impl Serving<'_, '_, '_> {
         if settings.limit_req.is_empty() || self.request.limit_req_status.is_some() {
             return Ok(None);
         }
-        let now = Instant::now();
-        let mut delay = Duration::ZERO;
-        for limit in &settings.limit_req {
-            match self.ask_limit(limit, now) {
-                Verdict::Pass => {}
-                Verdict::Delay(time) => delay = delay.max(time),
-                Verdict::Reject => {
-                    self.complain(
-                        settings.limit_req_log_level,
-                        None,
-                        format_args!("limiting requests"),
-                    );
-                    let is_dry = settings.limit_req_dry_run;
-                    self.request.limit_req_status = Some(if is_dry {
-                        "REJECTED_DRY_RUN"
-                    } else {
-                        "REJECTED"
-                    });
-                    return Ok((!is_dry).then_some(Answer::Status(settings.limit_req_status)));
-                }
+        let delay = match self.ask_limits(&settings.limit_req) {
+            Verdict::Pass => Duration::ZERO,
+            Verdict::Delay(time) => time,
+            Verdict::Reject => {
+                self.complain(
+                    settings.limit_req_log_level,
+                    None,
+                    format_args!("limiting requests"),
+                );
+                let is_dry = settings.limit_req_dry_run;
+                self.request.limit_req_status = Some(if is_dry {
+                    "REJECTED_DRY_RUN"
+                } else {
+                    "REJECTED"
+                });
+                return Ok((!is_dry).then_some(Answer::Status(settings.limit_req_status)));
             }
-        }
+        };
         if delay.is_zero() {
             self.request.limit_req_status = Some("PASSED");
             return Ok(None);
@@ -71,15 +67,45 @@ impl Serving<'_, '_, '_> {
         }
     }
 
-    fn ask_limit(&self, limit: &LimitReq, now: Instant) -> Verdict {
-        let Some(zone) = self.request.live.limit_zone(limit.zone) else {
+    /// What all limits say together. A request that one of them refuses is counted by none, as in
+    /// nginx.
+    fn ask_limits(&self, limits: &[LimitReq]) -> Verdict {
+        let now = Instant::now();
+        let Some((last, earlier)) = limits.split_last() else {
             return Verdict::Pass;
         };
-        let key = self.view().value(zone.key());
-        if key.is_empty() {
-            return Verdict::Pass;
+        let mut counted = Vec::new();
+        for limit in earlier {
+            let Some((zone, key)) = self.zone_of(limit) else {
+                continue;
+            };
+            if zone.refuses(&key, limit, now) {
+                return Verdict::Reject;
+            }
+            counted.push((zone, key, limit));
         }
-        zone.ask(&key, limit, now)
+        let verdict = self
+            .zone_of(last)
+            .map_or(Verdict::Pass, |(zone, key)| zone.ask(&key, last, now));
+        let own = match verdict {
+            Verdict::Pass => Duration::ZERO,
+            Verdict::Delay(time) => time,
+            Verdict::Reject => return Verdict::Reject,
+        };
+        let others = counted
+            .iter()
+            .map(|(zone, key, limit)| zone.charge(key, limit, now));
+        match others.fold(own, Duration::max) {
+            Duration::ZERO => Verdict::Pass,
+            time => Verdict::Delay(time),
+        }
+    }
+
+    /// The zone of a limit and the key that the request has in it, if it has one.
+    fn zone_of(&self, limit: &LimitReq) -> Option<(&Zone, Vec<u8>)> {
+        let zone = self.request.live.limit_zone(limit.zone)?;
+        let key = self.view().value(zone.key());
+        (!key.is_empty()).then_some((zone, key))
     }
 }
 

@@ -5,7 +5,7 @@ use keepline::{CloseReason, Error};
 use tokio::time::Instant;
 
 use super::Serving;
-use super::attempt::{Answered, Failure};
+use super::attempt::{Answered, Failure, MOST_DRAINED};
 use super::content::Content;
 use super::upload::Upload;
 use crate::answer::Answer;
@@ -53,12 +53,17 @@ impl<'l> Serving<'_, '_, 'l> {
             let failure = match self.attempt(&aim, seat.index, &mut upload).await {
                 Ok(answered) => match self.moves_on(&answered, &course, &content) {
                     Some(cause) => {
-                        answered.exchange.close(CloseReason::NotDrained);
+                        // nginx keeps the connection of an answer that says nothing against its server.
+                        match fared(cause) {
+                            Fared::Well => answered.end_unread(MOST_DRAINED),
+                            Fared::Failed => answered.exchange.close(CloseReason::NotDrained),
+                        }
                         Failure::status(cause)
                     }
                     None if self.intercepts(&answered) => {
                         let status = answered.head.status().as_u16();
-                        answered.end_unread();
+                        // As nginx, which keeps the connection of an answer without content alone.
+                        answered.end_unread(0);
                         return Ok(Some(Answer::Status(status)));
                     }
                     None => {
@@ -140,11 +145,7 @@ impl<'l> Serving<'_, '_, 'l> {
             Ok(failed) => failed,
             Err(answer) => return Some(answer),
         };
-        let fared = match cause {
-            Cause::Http403 | Cause::Http404 => Fared::Well,
-            _ => Fared::Failed,
-        };
-        if seat.release(fared).is_some() {
+        if seat.release(fared(cause)).is_some() {
             let message = format_args!("upstream server temporarily disabled");
             self.complain(Level::Warn, Some("connecting to upstream"), message);
         }
@@ -229,6 +230,14 @@ impl Course {
             tries: self.tries,
             elapsed: self.began.elapsed(),
         }
+    }
+}
+
+/// What a cause says of its server: only 403 and 404 are answers that it may well give.
+const fn fared(cause: Cause) -> Fared {
+    match cause {
+        Cause::Http403 | Cause::Http404 => Fared::Well,
+        _ => Fared::Failed,
     }
 }
 

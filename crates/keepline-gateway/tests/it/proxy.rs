@@ -1,5 +1,6 @@
 //! Requests that are passed on: heads, content, connections.
 
+use keepline_gateway::config::{Cause, Causes};
 use keepline_testkit::ScratchDir;
 use keepline_testkit::peer::{Peer, Script};
 
@@ -156,4 +157,37 @@ async fn what_is_no_answer_is_502_and_its_connection_is_not_kept() {
         assert!(head.starts_with("HTTP/1.1 502 "), "{answer}: {head}");
         peer.connection_closed(0).await;
     }
+}
+
+#[tokio::test]
+async fn a_404_that_is_passed_over_leaves_its_connection_to_the_next_request() {
+    let none = "HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\n\r\nnone";
+    let answers = |answer| Script::new().repeat_forever(Script::new().expect_head().send(answer));
+    let (first, second) = (Peer::start(answers(none)), Peer::start(answers(OK)));
+    let gateway = before_with(&[first.addr(), second.addr()], |scope| {
+        scope.proxy.next_upstream = Causes::NONE.with(Cause::Http404);
+    });
+    let mut client = gateway.connect().await;
+    for _ in 0..4 {
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        let head = client.read_head().await;
+        assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+        assert_eq!(client.read_exactly(2).await, b"ok");
+    }
+    assert_eq!(first.heads(0).len(), 2);
+    assert_eq!((first.accepted(), second.accepted()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_404_whose_content_is_not_here_is_not_waited_for() {
+    let head = "HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\n\r\n";
+    let first = Peer::start(Script::new().expect_head().send(head).hold());
+    let second = Peer::start(Script::new().expect_head().send(OK).hold());
+    let gateway = before_with(&[first.addr(), second.addr()], |scope| {
+        scope.proxy.next_upstream = Causes::NONE.with(Cause::Http404);
+    });
+    let mut client = gateway.connect().await;
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert!(client.read_head().await.starts_with("HTTP/1.1 200"));
+    first.connection_closed(0).await;
 }

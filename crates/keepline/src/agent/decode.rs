@@ -3,12 +3,16 @@
 //! As Go does with gzip: they are asked for and decoded only if the program has not asked for a
 //! coding itself, and not for HEAD or a part of a representation, whose length and bytes are those of
 //! the coded form. What was decoded has no `Content-Encoding` and no `Content-Length` any more.
+//! The name of a coding is told in any case, and `x-gzip` is gzip (RFC 9110 §8.4.1), which tower-http
+//! does not know: [`Named`] writes it as that expects it.
 //! The decoder reads the body to its end before it tells its own, so that the connection stays.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use http::header::{ACCEPT_ENCODING, RANGE};
-use http::{Method, Request, Response};
+use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, RANGE};
+use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use tower_http::decompression::Decompression;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -41,7 +45,7 @@ impl<S> Layer<S> for DecodedLayer {
 /// not of it, is an error of the body ([`ErrorKind::Content`](crate::ErrorKind::Content)).
 #[derive(Debug, Clone)]
 pub struct Decoded<S> {
-    inner: Decompression<S>,
+    inner: Decompression<Named<S>>,
     decodes: bool,
 }
 
@@ -49,7 +53,7 @@ impl<S> Decoded<S> {
     /// Whether content is decoded at all.
     pub fn new(inner: S, decodes: bool) -> Self {
         Self {
-            inner: Decompression::new(inner),
+            inner: Decompression::new(Named(inner)),
             decodes,
         }
     }
@@ -73,12 +77,59 @@ where
             .iter()
             .any(|name| request.headers().contains_key(name));
         if !self.decodes || is_asked || request.method() == Method::HEAD {
-            return Box::pin(self.inner.get_mut().call(request));
+            return Box::pin(self.inner.get_mut().0.call(request));
         }
         let response = self.inner.call(request);
         Box::pin(async move {
             let response = response.await?;
             Ok(response.map(Body::received))
         })
+    }
+}
+
+/// Writes the name of a response's content coding as the decoder expects it.
+#[derive(Debug, Clone)]
+struct Named<S>(S);
+
+impl<S> Service<Request<Body>> for Named<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Error>,
+    S::Future: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Error>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let response = self.0.call(request);
+        Box::pin(async move {
+            let mut response = response.await?;
+            name(response.headers_mut());
+            Ok(response)
+        })
+    }
+}
+
+/// RFC 9110 §8.4.1: "All content codings are case-insensitive"; "A recipient SHOULD consider
+/// "x-gzip" to be equivalent to "gzip"". Whatever else is told is left as it is.
+fn name(fields: &mut HeaderMap) {
+    const NAMES: [(&str, &str); 4] = [
+        ("gzip", "gzip"),
+        ("x-gzip", "gzip"),
+        ("br", "br"),
+        ("zstd", "zstd"),
+    ];
+    let Some(told) = fields.get_mut(CONTENT_ENCODING) else {
+        return;
+    };
+    let known = NAMES
+        .into_iter()
+        .find(|(name, _)| told.as_bytes().eq_ignore_ascii_case(name.as_bytes()));
+    if let Some((_, name)) = known {
+        *told = HeaderValue::from_static(name);
     }
 }

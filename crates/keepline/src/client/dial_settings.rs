@@ -117,8 +117,8 @@ impl TransportBuilder {
 
     /// Opens connections by `connect` instead of resolving the host and connecting a TCP socket
     /// (Go: `DialContext`): a tunnel, a resolver of one's own, an end of a pipe in a
-    /// test. The connect timeout holds for it, and for https TLS is started on what it gives. It
-    /// runs in a task of its own, and all requests of an origin share what it opens.
+    /// test. The connect timeout holds for it, and for https TLS is started on what it gives, unless
+    /// that is [`Stream::secured`] (Go: `DialTLSContext`). It runs in a task of its own, and all requests of an origin share what it opens.
     ///
     /// ```
     /// use keepline::{Transport, net::Stream};

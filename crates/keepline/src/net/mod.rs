@@ -9,7 +9,7 @@ mod inherited;
 mod keep_alive;
 #[cfg(feature = "server")]
 mod listen;
-mod plain;
+pub(crate) mod plain;
 #[cfg(feature = "client")]
 mod resolve;
 mod stream;

@@ -19,7 +19,14 @@ pub(crate) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 
-/// A stream that is not known to speak TLS.
+/// What was agreed on by ALPN where the program has brought TLS of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    Http1,
+    Http2,
+}
+
+/// A stream on which this crate speaks no TLS.
 pub(crate) enum Plain {
     Tcp(TcpStream),
     Unix(UnixStream),
@@ -27,6 +34,8 @@ pub(crate) enum Plain {
     #[cfg(feature = "tls")]
     Tls(Box<TlsStream<Self>>),
     Other(Box<dyn Duplex>),
+    /// TLS that the program has brought, of whatever library.
+    Secured(Box<dyn Duplex>, Protocol),
     /// Taken out to be registered with another runtime, and lost on the way.
     Gone,
 }
@@ -50,7 +59,7 @@ impl Plain {
                     Some(read_now_in_tls(plain, session, bytes))
                 }
             },
-            Self::Other(_) => None,
+            Self::Other(_) | Self::Secured(..) => None,
             Self::Gone => Some(Err(gone())),
         }
     }
@@ -63,7 +72,7 @@ impl Plain {
             Self::Tcp(tcp) => Some(tcp),
             #[cfg(feature = "tls")]
             Self::Tls(tls) => tls.get_ref().0.tcp(),
-            Self::Unix(_) | Self::Other(_) | Self::Gone => None,
+            Self::Unix(_) | Self::Other(_) | Self::Secured(..) | Self::Gone => None,
         }
     }
 
@@ -73,7 +82,7 @@ impl Plain {
             Self::Unix(_) => true,
             #[cfg(feature = "tls")]
             Self::Tls(tls) => tls.get_ref().0.is_unix(),
-            Self::Tcp(_) | Self::Other(_) | Self::Gone => false,
+            Self::Tcp(_) | Self::Other(_) | Self::Secured(..) | Self::Gone => false,
         }
     }
 
@@ -110,7 +119,7 @@ impl AsyncRead for Plain {
             Self::Unix(unix) => Pin::new(unix).poll_read(cx, buffer),
             #[cfg(feature = "tls")]
             Self::Tls(tls) => Pin::new(tls).poll_read(cx, buffer),
-            Self::Other(other) => Pin::new(other).poll_read(cx, buffer),
+            Self::Other(other) | Self::Secured(other, _) => Pin::new(other).poll_read(cx, buffer),
             Self::Gone => Poll::Ready(Err(gone())),
         }
     }
@@ -127,7 +136,7 @@ impl AsyncWrite for Plain {
             Self::Unix(unix) => Pin::new(unix).poll_write(cx, bytes),
             #[cfg(feature = "tls")]
             Self::Tls(tls) => Pin::new(tls).poll_write(cx, bytes),
-            Self::Other(other) => Pin::new(other).poll_write(cx, bytes),
+            Self::Other(other) | Self::Secured(other, _) => Pin::new(other).poll_write(cx, bytes),
             Self::Gone => Poll::Ready(Err(gone())),
         }
     }
@@ -142,7 +151,9 @@ impl AsyncWrite for Plain {
             Self::Unix(unix) => Pin::new(unix).poll_write_vectored(cx, slices),
             #[cfg(feature = "tls")]
             Self::Tls(tls) => Pin::new(tls).poll_write_vectored(cx, slices),
-            Self::Other(other) => Pin::new(other).poll_write_vectored(cx, slices),
+            Self::Other(other) | Self::Secured(other, _) => {
+                Pin::new(other).poll_write_vectored(cx, slices)
+            }
             Self::Gone => Poll::Ready(Err(gone())),
         }
     }
@@ -155,7 +166,7 @@ impl AsyncWrite for Plain {
         match self.get_mut() {
             #[cfg(feature = "tls")]
             Self::Tls(tls) => Pin::new(tls).poll_flush(cx),
-            Self::Other(other) => Pin::new(other).poll_flush(cx),
+            Self::Other(other) | Self::Secured(other, _) => Pin::new(other).poll_flush(cx),
             Self::Tcp(_) | Self::Unix(_) | Self::Gone => Poll::Ready(Ok(())),
         }
     }
@@ -166,7 +177,7 @@ impl AsyncWrite for Plain {
             Self::Unix(unix) => Pin::new(unix).poll_shutdown(cx),
             #[cfg(feature = "tls")]
             Self::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
-            Self::Other(other) => Pin::new(other).poll_shutdown(cx),
+            Self::Other(other) | Self::Secured(other, _) => Pin::new(other).poll_shutdown(cx),
             Self::Gone => Poll::Ready(Ok(())),
         }
     }

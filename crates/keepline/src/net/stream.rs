@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::arrived::Arrived;
-use super::plain::Plain;
+use super::plain::{Plain, Protocol};
 #[cfg(feature = "tls")]
 use super::tls_now::{arrived_in_tls, say_goodbye_in_tls};
 
@@ -67,6 +67,31 @@ impl Stream {
         Self(Kind::Plain(Plain::Other(Box::new(stream))))
     }
 
+    /// Wraps a stream on which the program has started TLS itself, with a library of its own: for
+    /// https none is started on it, and whom it trusts is the program's affair. `alpn` is what the two
+    /// have agreed on; `h2` needs the feature `http2`, and anything else is spoken to in HTTP/1.1.
+    pub fn secured(
+        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        alpn: Option<&[u8]>,
+    ) -> Self {
+        let protocol = match alpn {
+            Some(b"h2") => Protocol::Http2,
+            Some(_) | None => Protocol::Http1,
+        };
+        Self(Kind::Plain(Plain::Secured(Box::new(stream), protocol)))
+    }
+
+    /// What was agreed on, if it is TLS that the program has brought.
+    #[cfg(feature = "client")]
+    pub(crate) const fn brought_tls(&self) -> Option<Protocol> {
+        match &self.0 {
+            Kind::Plain(Plain::Secured(_, protocol)) => Some(*protocol),
+            Kind::Plain(_) => None,
+            #[cfg(feature = "tls")]
+            Kind::Tls(_) => None,
+        }
+    }
+
     /// What is left where a stream has been taken out.
     pub(crate) const fn gone() -> Self {
         Self(Kind::Plain(Plain::Gone))
@@ -115,7 +140,7 @@ impl Stream {
     #[must_use]
     pub const fn is_tls(&self) -> bool {
         match &self.0 {
-            Kind::Plain(_) => false,
+            Kind::Plain(plain) => matches!(plain, Plain::Secured(..)),
             #[cfg(feature = "tls")]
             Kind::Tls(_) => true,
         }
@@ -125,7 +150,7 @@ impl Stream {
     #[cfg(feature = "http2")]
     pub(crate) fn has_negotiated_http2(&self) -> bool {
         match &self.0 {
-            Kind::Plain(_) => false,
+            Kind::Plain(plain) => matches!(plain, Plain::Secured(_, Protocol::Http2)),
             #[cfg(feature = "tls")]
             Kind::Tls(tls) => tls.get_ref().1.alpn_protocol() == Some(b"h2"),
         }

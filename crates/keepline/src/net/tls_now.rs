@@ -67,7 +67,7 @@ pub(super) fn say_goodbye_in_tls<Side>(
                 Plain::Tcp(tcp) => (&*socket2::SockRef::from(&*tcp)).write(bytes),
                 Plain::Unix(unix) => (&*socket2::SockRef::from(&*unix)).write(bytes),
                 // The proxy in between sees the end of the socket, which is enough for it.
-                Plain::Tls(_) | Plain::Other(_) | Plain::Gone => {
+                Plain::Tls(_) | Plain::Other(_) | Plain::Secured(..) | Plain::Gone => {
                     Err(io::ErrorKind::WouldBlock.into())
                 }
             }

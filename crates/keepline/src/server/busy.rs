@@ -71,8 +71,11 @@ pub(super) async fn serve_requests<H: Speaks>(
     mut input: BytesMut,
     handler: &mut H,
 ) -> (Rest, Core, Stream) {
+    // What was waited for to tell the protocols apart is a part of the head, and of its time.
+    let mut head_wait = None;
     #[cfg(feature = "http2")]
     if H::HTTP2 && core.requests == 0 && may_be_http2(core.hub(), &input) {
+        let since = Instant::now();
         match sniff(&mut core, &mut stream, input).await {
             Sniffed::Http2(input) => {
                 let settings = core.hub().settings.http2.unwrap_or_default();
@@ -80,10 +83,16 @@ pub(super) async fn serve_requests<H: Speaks>(
                 let reason = session.await;
                 return (Rest::Abort(reason), core, Stream::gone());
             }
-            Sniffed::Other(other) => input = other,
+            Sniffed::Other(other) => {
+                head_wait = Some((since, core.deadline.at()));
+                input = other;
+            }
         }
     }
     let mut wire = Wire::new(core, stream, input);
+    if let Some((since, until)) = head_wait {
+        wire.await_head(since, until);
+    }
     let end = loop {
         let outcome = match poll_fn(|cx| wire.poll_next(cx)).await {
             Ok(Next::Head(head)) => exchange(&mut wire, head, handler).await,

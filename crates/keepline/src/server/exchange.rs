@@ -325,7 +325,7 @@ impl Exchange<'_> {
     /// whatever the handler goes on to do is its own business.
     ///
     /// # Errors
-    /// No such head was sent, or it could not be written.
+    /// No such head was sent, or it could not be written, or the connection was taken over before.
     pub async fn upgrade(&mut self) -> Result<Upgraded, Error> {
         self.wire.upgrade().await
     }

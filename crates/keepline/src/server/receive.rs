@@ -106,6 +106,12 @@ impl Wire {
         }
     }
 
+    /// A head has been waited for since then, and may be until then.
+    pub(super) fn await_head(&mut self, since: Instant, until: Option<Instant>) {
+        self.head_since = Some(since);
+        self.core.deadline.set_at(until);
+    }
+
     /// The next request, or what else follows. Flushes when there is no further request.
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Next, Error>> {
         if !self.driver.wants_content() {

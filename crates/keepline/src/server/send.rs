@@ -182,9 +182,9 @@ impl Wire {
         Ok(())
     }
 
-    /// Hands the connection over once its switch of protocols has been written.
+    /// Hands the connection over once its switch of protocols has been written; it can be had once.
     pub(super) async fn upgrade(&mut self) -> Result<Upgraded, Error> {
-        if self.driver.proto.state() != State::Switched {
+        if self.driver.proto.state() != State::Switched || self.is_handed_over {
             let state = self.driver.proto.state();
             let event = EventKind::Switch;
             return Err(LocalError::NotNow { state, event }.into());

@@ -189,35 +189,32 @@ async fn keepline_before_node_loses_nothing_even_without_advice() {
     }
 }
 
-#[tokio::test]
-async fn what_it_advises_ends_502s_of_nginx_before_a_distant_gunicorn() {
-    let (Some(nginx), Some(gunicorn)) = (peers::require("nginx131"), peers::require("gunicorn"))
-    else {
-        return;
-    };
+async fn start_gunicorn(program: &Path, port: &ReservedPort, keep_alive: &str) -> Process {
+    let mut command = Command::new(program);
+    command
+        .current_dir(source("../probe"))
+        .env("PYTHONDONTWRITEBYTECODE", "1");
+    command.args(["-k", "gthread", "--threads", "16"]);
+    command.args(["--keep-alive", keep_alive, "-b", &port.addr().to_string()]);
+    command.arg("app:app");
+    Process::serve(command, port.port()).await
+}
+
+/// The same with a way in between, so that requests meet the close on it. Gunicorn tells no timeout.
+/// Answers how many requests were lost before the advice; none are after it.
+async fn advice_helps_a_distant_gunicorn(
+    program: &Path,
+    args: &[&str],
+    hop: &str,
+) -> Option<usize> {
+    let gunicorn = peers::require("gunicorn")?;
     let origin = ReservedPort::new().expect("a port is free");
     let way = ReservedPort::new().expect("a port is free");
     let relay = relay(&way, origin.addr()).await;
-    let (_balancer, port, _scratch) = balancer(&nginx, "nginx.conf", &["-c"], &way).await;
-    let start = |keep_alive: &str| {
-        let mut command = Command::new(&gunicorn);
-        command
-            .current_dir(source("../probe"))
-            .env("PYTHONDONTWRITEBYTECODE", "1");
-        command.args([
-            "-k",
-            "gthread",
-            "--threads",
-            "16",
-            "--keep-alive",
-            keep_alive,
-        ]);
-        command.args(["-b", &origin.addr().to_string(), "app:app"]);
-        Process::serve(command, origin.port())
-    };
-    let short = start("2").await;
+    let (_balancer, port, _scratch) = balancer(program, "nginx.conf", args, &way).await;
+    let short = start_gunicorn(&gunicorn, &origin, "2").await;
     let url = format!("gunicorn@http://{}/", way.addr());
-    let ran = run(&["chain", "--json", "--budget", "9s", "nginx", &url]).await;
+    let ran = run(&["chain", "--json", "--budget", "9s", hop, &url]).await;
     let link = &ran.json()[0];
     assert_eq!(
         (ran.code(), &link["verdict"]),
@@ -234,7 +231,6 @@ async fn what_it_advises_ends_502s_of_nginx_before_a_distant_gunicorn() {
         failed += ask_at_once(port.addr()).await;
         sleep(worst).await;
     }
-    assert!(failed > 0, "no failure could be provoked");
 
     // gunicorn --keep-alive 67: the way to it is longer than none.
     let setting = link["fixes"][0]["setting"]
@@ -242,7 +238,7 @@ async fn what_it_advises_ends_502s_of_nginx_before_a_distant_gunicorn() {
         .expect("gunicorn is known");
     let advised = setting.rsplit(' ').next().expect("it is a number");
     drop(short);
-    let _long = start(advised).await;
+    let _long = start_gunicorn(&gunicorn, &origin, advised).await;
     // It listens before it answers.
     within("the server to answer", async {
         while ask_at_once(port.addr()).await > 0 {
@@ -255,6 +251,26 @@ async fn what_it_advises_ends_502s_of_nginx_before_a_distant_gunicorn() {
         sleep(worst).await;
     }
     relay.abort();
+    Some(failed)
+}
+
+#[tokio::test]
+async fn what_it_advises_ends_502s_of_nginx_before_a_distant_gunicorn() {
+    if let Some(nginx) = peers::require("nginx131") {
+        let failed = advice_helps_a_distant_gunicorn(&nginx, &["-c"], "nginx").await;
+        assert_ne!(failed, Some(0), "no failure could be provoked");
+    }
+}
+
+/// What is not told has to be learned, and until then keepline loses what anybody would: a POST that
+/// meets the close on its way. How many is not for a test to say: the first FIN that comes while a
+/// connection is idle teaches it the timeout, and after that nothing is lost.
+#[tokio::test]
+async fn with_what_it_advises_keepline_loses_nothing_before_a_distant_gunicorn() {
+    let keepline = Path::new(KEEPLINE);
+    // The upstream's keepalive_timeout, which is nginx's.
+    let hop = "keepline:client=60s";
+    advice_helps_a_distant_gunicorn(keepline, &["proxy", "-c"], hop).await;
 }
 
 #[tokio::test]
@@ -264,7 +280,7 @@ async fn known_hops_need_no_server() {
     for part in [
         "curl  reuses for 118 s (documented)\n",
         "INVERTED: alb closes 58 s before curl stops reusing\n",
-        "node  closes after 5 s (measured)\n",
+        "node  closes after 5 s (verified)\n",
         "at node     server.keepAliveTimeout = 66000; server.headersTimeout = 67000\n",
         "at alb      idle_timeout.timeout_seconds = 4\n",
     ] {

@@ -26,6 +26,14 @@ pub(super) async fn get(
     ran
 }
 
+/// Runs it with one connection, whose end is waited for: a later count would meet it else.
+pub(super) async fn run_counted(port: u16, args: &[&str]) -> Ran {
+    let counted = Counted::start(port);
+    let ran = run(args).await;
+    counted.assert(1).await;
+    ran
+}
+
 /// The versions of the answers, those of neighbours that are alike once.
 pub(super) fn versions(ran: &Ran) -> Vec<Value> {
     let mut versions: Vec<Value> = ran
@@ -223,15 +231,9 @@ async fn a_server_of_go_with_http2() {
     assert_eq!(versions(&get(port.port(), &args, 1..=1).await), ["HTTP/2"]);
     // What is sent comes back, and an answer that is dropped costs nothing but its stream.
     let content = "x".repeat(100_000);
-    let echoed = run(&[
-        "get",
-        "--cacert",
-        &site.authority,
-        "-d",
-        &content,
-        &url("/echo"),
-    ])
-    .await;
+    let echo = url("/echo");
+    let args = ["get", "--cacert", &site.authority, "-d", &content, &echo];
+    let echoed = run_counted(port.port(), &args).await;
     assert!(echoed.stdout == content, "{}", echoed.stdout.len());
     let dropped = [
         "-n",

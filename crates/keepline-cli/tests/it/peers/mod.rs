@@ -2,6 +2,7 @@
 //!
 //! Each needs a program that may not be installed; then the test says so and is skipped.
 
+mod clients;
 mod http2;
 mod versions;
 

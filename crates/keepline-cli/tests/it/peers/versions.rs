@@ -7,9 +7,8 @@ use keepline_testkit::sockets::ReservedPort;
 use keepline_testkit::{Process, peers};
 use serde_json::json;
 
-use super::http2::{Site, get, versions};
+use super::http2::{Site, get, run_counted, versions};
 use super::{build, source};
-use crate::binary::run;
 
 /// Many lines, as each of these servers answers.
 const LINES: u64 = 128_000;
@@ -48,7 +47,8 @@ impl Way<'_> {
         get(self.port.port(), &args, 1..=most).await;
         if echoes {
             let content = "0123456789".repeat(10_000);
-            let ran = run(&[&["get"], &flags[..], &["-d", &content, &url]].concat()).await;
+            let args = [&["get"], &flags[..], &["-d", &content, &url]].concat();
+            let ran = run_counted(self.port.port(), &args).await;
             assert!(
                 ran.stdout == content,
                 "{url}: {} {}",

@@ -26,9 +26,13 @@ use super::names::{self, Residence};
 use super::proxy::Proxy;
 use crate::error::{Error, ErrorKind, Phase};
 use crate::info::Timings;
+use crate::net::plain::Protocol;
 use crate::net::{Resolved, Stream, literal};
 #[cfg(feature = "tls")]
 use crate::tls::{ClientTls, Offer, PeerName};
+
+/// Where a connector has agreed on more than was asked for.
+const NOT_OFFERED: &str = "the connector has agreed on h2, and this connection is to carry HTTP/1.1: offer http/1.1 alone";
 
 /// Of so many addresses the error tells what became of them.
 const TOLD_ADDRESSES: usize = 3;
@@ -64,6 +68,14 @@ pub(super) async fn connect(shared: &Arc<Shared>, key: &Key) -> Result<Opened, E
     }
     if !route.origin.is_secure {
         return Ok(opened);
+    }
+    // What a connector gives for a proxy is TLS with that, not with the origin behind it.
+    let leads_there = !matches!(route.via, Via::Tunnel(_));
+    if let Some(protocol) = opened.stream.brought_tls().filter(|_| leads_there) {
+        return match protocol {
+            Protocol::Http2 if !route.http2 => Err(Error::caused(ErrorKind::Tls, NOT_OFFERED)),
+            Protocol::Http1 | Protocol::Http2 => Ok(opened),
+        };
     }
     let started = Instant::now();
     let secured = start_tls(shared, &route.origin, tls_of(shared, route), opened.stream).await;
@@ -179,7 +191,7 @@ async fn open_tunnel(
 ) -> Result<Stream, Error> {
     let settings = &shared.settings;
     let hop = proxy.origin();
-    let stream = if hop.is_secure {
+    let stream = if hop.is_secure && stream.brought_tls().is_none() {
         #[cfg(feature = "tls")]
         let tls = TlsChoice {
             tls: proxy.own_tls(),

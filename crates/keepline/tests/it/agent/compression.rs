@@ -70,6 +70,42 @@ async fn all_codings_and_framings_are_read_to_their_end_on_one_connection() {
 }
 
 #[tokio::test]
+async fn codings_are_known_by_their_names_in_any_case() {
+    for (name, (_, content)) in [
+        ("GZIP", CODED[0]),
+        ("x-GZip", CODED[0]),
+        ("Br", CODED[1]),
+        ("ZSTD", CODED[2]),
+    ] {
+        let peer = Peer::start(
+            Script::new()
+                .expect_head()
+                .send(with_length(name, content))
+                .hold(),
+        );
+        let (client, _) = client();
+        let response = client.get(peer.url("/")).send().await.unwrap();
+        assert!(!response.headers().contains_key(CONTENT_ENCODING), "{name}");
+        assert_eq!(
+            response.into_body().text(100).await.unwrap(),
+            TEXT,
+            "{name}"
+        );
+    }
+    // What is none of them is handed over as it came.
+    let peer = Peer::start(
+        Script::new()
+            .expect_head()
+            .send(with_length("Secret", b"coded"))
+            .hold(),
+    );
+    let (client, _) = client();
+    let response = client.get(peer.url("/")).send().await.unwrap();
+    assert_eq!(response.headers()[CONTENT_ENCODING], "Secret");
+    assert_eq!(response.into_body().text(100).await.unwrap(), "coded");
+}
+
+#[tokio::test]
 async fn a_decoded_body_that_is_dropped_is_drained_as_any_other() {
     let (_, gzip) = CODED[0];
     let peer = Peer::start(

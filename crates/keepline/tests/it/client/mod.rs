@@ -1,6 +1,7 @@
 //! The client against scripted peers.
 
 mod bodies;
+mod brought_tls;
 mod cancel;
 mod dialing;
 mod drop_and_drain;
@@ -32,3 +33,4 @@ mod tls_identity;
 mod tls_server;
 mod upgrades;
 mod upload;
+mod writes;

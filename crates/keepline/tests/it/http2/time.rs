@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use h2::server::Builder;
 use keepline::client::Http2;
+use keepline::net::Stream;
 use keepline::{CloseReason, ErrorKind, OpenReason, Phase};
 use keepline_testkit::peer::{Peer, Script};
-use keepline_testkit::within;
+use keepline_testkit::{Gate, until, within};
+use tokio::net::TcpStream;
 
 use super::support::{Server, echo_path, get, prior};
 use crate::client::support::{closed, opened, stats, until_closed};
@@ -145,4 +147,39 @@ async fn a_head_that_does_not_come_is_given_up_and_the_session_goes_on() {
     assert_eq!(error.kind(), ErrorKind::Timeout(Phase::Head), "{error}");
     transport.send(get(&server.url())).await.unwrap();
     assert_eq!(server.accepted(), 1);
+}
+
+/// Who asked gives up within the dial, and the session that comes of it is idle for no time at all:
+/// it is closed, and the next request gets another one.
+#[tokio::test]
+async fn a_request_that_gives_up_within_the_dial_of_a_session_that_expires_at_once() {
+    let server = Server::answering(Builder::new(), echo_path).await;
+    let (gate, addr) = (Gate::new("the dial"), server.addr());
+    let held = gate.clone();
+    let transport = prior()
+        .idle_timeout(Duration::from_nanos(1))
+        .connector(move |_| {
+            let held = held.clone();
+            async move {
+                held.opened().await;
+                TcpStream::connect(addr).await.map(Stream::from)
+            }
+        })
+        .build()
+        .unwrap();
+    let asked = tokio::spawn({
+        let (transport, url) = (transport.clone(), server.url());
+        async move { transport.send(get(&url)).await.map(drop) }
+    });
+    until("the dial", || {
+        (stats(&transport).dialling == 1).then_some(())
+    })
+    .await;
+    asked.abort();
+    assert!(asked.await.unwrap_err().is_cancelled());
+    gate.open();
+    until_closed(&transport, CloseReason::IdleTimeout, 1).await;
+    let response = transport.send(get(&server.url())).await.unwrap();
+    assert_eq!(response.into_body().text(10).await.unwrap(), "/");
+    until_closed(&transport, CloseReason::IdleTimeout, 2).await;
 }

@@ -331,3 +331,118 @@ async fn a_rapid_reset_ends_its_session_and_no_other() {
     assert_eq!(error.reason(), Some(Reason::ENHANCE_YOUR_CALM));
     assert_eq!(ask2(&mut honest, get("/free")).await.0, 200);
 }
+
+/// Answers with the status and the content of the path, and a length that the query declares; of unknown
+/// length to PUT.
+async fn shaped(request: Request<Body>) -> Result<Response<Body>, keepline::BoxError> {
+    let (path, length) = (request.uri().path(), request.uri().query());
+    let (status, content) = path[1..].split_once('/').ok_or("no such path")?;
+    let content = Bytes::from(content.to_owned());
+    let is_known = length.is_none() && request.method() != Method::PUT;
+    let mut response = Response::new(if is_known {
+        content.into()
+    } else {
+        Body::new(Frames {
+            frames: [Frame::data(content)].into(),
+            fails: false,
+        })
+    });
+    *response.status_mut() = status.parse()?;
+    if let Some(length) = length {
+        let length = length.parse()?;
+        response.headers_mut().insert("content-length", length);
+    }
+    Ok(response)
+}
+
+/// Go's `H12_…`, `H2_204NoBody` and the like.
+#[tokio::test]
+async fn answers_have_the_same_shape_over_both_protocols() {
+    let server = http2_builder().build().unwrap();
+    let (mut sender, _driving, _ended) = session(&server, service_fn(shaped)).await;
+    let (mut client, _ended) = client_of(&server, service_fn(shaped));
+    for method in [Method::GET, Method::HEAD, Method::PUT] {
+        for target in [
+            "/200/",
+            "/204/",
+            "/304/",
+            "/404/",
+            "/404/text",
+            "/200/text",
+            "/200/text?4",
+        ] {
+            let what = format!("{method} {target}");
+            client
+                .send(format!(
+                    "{what} HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"
+                ))
+                .await;
+            let is_bodiless = method == Method::HEAD || ["/204/", "/304/"].contains(&target);
+            let one = if is_bodiless {
+                let head = client.read_head().await;
+                let content = String::new();
+                Answer { head, content }
+            } else {
+                answer(&mut client).await
+            };
+            let request = Request::builder().method(&method);
+            let request = request.uri(format!("http://a.example{target}"));
+            let (two, _) = sender
+                .send_request(request.body(()).unwrap(), true)
+                .unwrap();
+            let (two, body) = two.await.unwrap().into_parts();
+            assert_eq!(two.status, one.status(), "{what}");
+            let length = two.headers.get("content-length");
+            let length = length.map(|length| length.to_str().unwrap());
+            assert_eq!(length, one.field("content-length"), "{what}");
+            assert_eq!(content(body).await, one.content, "{what}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn content_that_breaks_its_word_on_its_length_fails_its_stream_only() {
+    let server = http2_builder().build().unwrap();
+    let (mut sender, _driving, _ended) = session(&server, service_fn(shaped)).await;
+    for target in ["/200/text?9", "/200/text?2"] {
+        let (response, _) = sender.send_request(get(target), true).unwrap();
+        let mut received = 0;
+        let failed = match response.await {
+            Err(_) => true,
+            Ok(response) => {
+                let mut body = response.into_body();
+                loop {
+                    match body.data().await {
+                        Some(Ok(piece)) => received += piece.len(),
+                        Some(Err(_)) => break true,
+                        None => break false,
+                    }
+                }
+            }
+        };
+        assert!(failed && received <= 4, "{target}: {received}");
+    }
+    assert_eq!(ask2(&mut sender, get("/200/ok")).await.1, "ok");
+}
+
+/// Go's `ServerUnencryptedHTTP2HeaderTimeout`: the beginning that tells the protocols apart has the time of a head.
+#[tokio::test(start_paused = true)]
+async fn a_preface_that_stops_has_the_time_of_a_head() {
+    let server = http2_builder().build().unwrap();
+    for (beginning, status) in [
+        ("P", 408),
+        ("PRI * HTTP/2.0\r\n", 408),
+        // To HTTP/1.1 this is a request.
+        ("PRI * HTTP/2.0\r\n\r\nSM", 505),
+    ] {
+        let (mut client, ended) = client_of(&server, service_fn(routes));
+        let start = Instant::now();
+        client.send(beginning).await;
+        let answer = rest(&mut client).await;
+        assert_eq!(answer[9..12], status.to_string(), "{beginning:?}");
+        assert_eq!(start.elapsed(), Duration::from_secs(10), "{beginning:?}");
+        drop(client);
+        let reason = ended.await.unwrap();
+        assert_eq!(reason == CloseReason::Timeout, status == 408, "{reason}");
+    }
+}

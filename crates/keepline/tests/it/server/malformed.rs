@@ -4,9 +4,10 @@
 use super::*;
 
 /// Sends `request` and more; answers status, text and reason.
-async fn refused(server: &Server, request: &str) -> (u16, String, CloseReason) {
+async fn refused(server: &Server, request: impl AsRef<[u8]>) -> (u16, String, CloseReason) {
     let (mut client, ended) = client_of(server, service_fn(routes));
-    client.send(request).await;
+    client.send(request.as_ref()).await;
+    let request = String::from_utf8_lossy(request.as_ref());
     let answer = answer(&mut client).await;
     assert!(answer.says_close(), "{request:?}: {}", answer.head);
     assert_eq!(
@@ -134,12 +135,128 @@ async fn the_table_of_malformed_requests() {
     }
 }
 
+/// The checks of Go's server, with the status of each and the words that say what is wrong. Where ours
+/// is stricter the row says so.
+#[tokio::test(start_paused = true)]
+#[expect(clippy::too_many_lines, reason = "a table")]
+async fn each_check_has_its_status_and_says_what_is_wrong() {
+    let server = server();
+    let rows: &[(u16, &str, &[u8])] = &[
+        (505, "version is not supported", b"GET / HTTP/0.9\r\n\r\n"),
+        (
+            505,
+            "version is not supported",
+            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        ),
+        (
+            400,
+            "request line is malformed",
+            b"GET / http/1.1\r\nHost: a\r\n\r\n",
+        ),
+        (
+            400,
+            "request line is malformed",
+            b"GET /\x7f HTTP/1.1\r\nHost: a\r\n\r\n",
+        ),
+        (
+            400,
+            "field line is malformed",
+            b"GET / HTTP/1.1\r\nHost: a\x06b\r\n\r\n",
+        ),
+        (
+            400,
+            "Host is malformed",
+            b"GET / HTTP/1.1\r\nHost: a\xffb\r\n\r\n",
+        ),
+        (
+            400,
+            "Host is malformed",
+            b"GET / HTTP/1.1\r\nHost: a b\r\n\r\n",
+        ),
+        (
+            400,
+            "field line is malformed",
+            b"GET / HTTP/1.1\r\nHost: a\r\nX\xff: 1\r\n\r\n",
+        ),
+        (
+            400,
+            "field line is malformed",
+            b"GET / HTTP/1.1\r\nHost: a\r\nX\0: 1\r\n\r\n",
+        ),
+        (
+            400,
+            "field line is malformed",
+            b"GET / HTTP/1.1\r\nHost: a\r\nX Y: 1\r\n\r\n",
+        ),
+        (
+            400,
+            "field line is malformed",
+            b"GET / HTTP/1.1\r\nHost: a\r\nX\t: 1\r\n\r\n",
+        ),
+        (
+            400,
+            "field line is malformed",
+            b"GET / HTTP/1.1\r\nHost: a\r\nX: a\0b\r\n\r\n",
+        ),
+        (
+            400,
+            "field line is malformed",
+            b"GET / HTTP/1.1\r\nHost: a\r\nX: a\x7fb\r\n\r\n",
+        ),
+        (
+            400,
+            "field line is malformed",
+            b"GET / HTTP/1.1\r\nHost: a\r\nX: a\rb\r\n\r\n",
+        ),
+        (
+            400,
+            "Content-Length is not a decimal",
+            b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length:\r\n\r\n",
+        ),
+        (
+            400,
+            "Content-Length is not a decimal",
+            b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n",
+        ),
+        (
+            400,
+            "Content-Length is not a decimal",
+            b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n",
+        ),
+        (
+            400,
+            "both Content-Length and Transfer-Encoding",
+            b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\nTransfer-Encoding: chunked\r\n\r\n",
+        ),
+        (
+            501,
+            "transfer coding is not supported",
+            b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: \"chunked\"\r\n\r\n",
+        ),
+        (
+            417,
+            "only 100-continue",
+            b"POST / HTTP/1.1\r\nHost: a\r\nExpect: a-pony\r\nContent-Length: 1\r\n\r\n",
+        ),
+    ];
+    for (status, words, request) in rows {
+        let (found, text, _) = refused(&server, request).await;
+        let request = String::from_utf8_lossy(request);
+        assert_eq!(found, *status, "{request:?}");
+        assert!(text.contains(words), "{request:?}: {text:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_is_only_unusual_is_served() {
     for request in [
         "GET /x HTTP/1.1\r\nHost:\r\n\r\n".to_owned(),
         "GET /x HTTP/1.1\r\nHost: [::1%25en0]:80\r\n\r\n".to_owned(),
         "GET /x HTTP/1.0\r\n\r\n".to_owned(),
+        "GET http://b/x HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(),
+        // Of no meaning without content, nor to HTTP/1.0.
+        "GET /x HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n\r\n".to_owned(),
+        "GET /x HTTP/1.0\r\nExpect: 100-continue\r\n\r\n".to_owned(),
         "\r\n\r\nGET /x HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(),
         "GET /x HTTP/1.1\r\nHost: a\r\nX: a b\tc \u{e4}\r\n\r\n".to_owned(),
         "GET /x HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nContent-Length: 0\r\n\r\n".to_owned(),

@@ -3,6 +3,7 @@
 
 mod access;
 mod announced;
+mod answers;
 mod bodies;
 mod deadlines;
 mod ecosystem;

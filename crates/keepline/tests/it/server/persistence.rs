@@ -12,6 +12,7 @@ async fn persists(request: &str) -> (bool, Option<String>, CloseReason) {
         head,
     };
     let connection = first.field("connection").map(str::to_owned);
+    assert!(first.head.matches("close").count() <= 1, "{}", first.head);
     let _ = client
         .try_send("GET /second HTTP/1.1\r\nHost: a\r\n\r\n")
         .await;

@@ -18,6 +18,7 @@ impl Handler for Raw {
             b"/echo" => echo(exchange).await,
             b"/hints" => {
                 let link = Field::new(b"Link", b"</style>")?;
+                exchange.send_interim(StatusCode::PROCESSING, [])?;
                 exchange.send_interim(StatusCode::EARLY_HINTS, [link])?;
                 exchange.send_head(StatusCode::OK, [], BodyLength::Known(0))?;
                 exchange.send_end(None)
@@ -122,6 +123,8 @@ async fn pieces_and_trailers_pass_as_they_come() {
 async fn interim_heads_come_before_the_final_one() {
     let (mut client, _ended) = raw_client(&server());
     client.send("GET /hints HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    let processing = client.read_head().await;
+    assert_eq!(processing, "HTTP/1.1 102 Processing\r\n\r\n");
     assert_eq!(
         client.read_head().await,
         "HTTP/1.1 103 Early Hints\r\nLink: </style>\r\n\r\n"

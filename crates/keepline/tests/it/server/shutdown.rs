@@ -245,3 +245,44 @@ async fn idle_closes_are_spread_over_time_where_that_is_set() {
     let early = times.iter().filter(|&&time| time < spread / 2).count();
     assert!((5..=45).contains(&early), "{early} of 50 in the first half");
 }
+
+#[tokio::test]
+async fn a_server_that_was_shut_down_serves_nothing_more() {
+    let server = server();
+    let listen =
+        || keepline::net::bind("127.0.0.1:0".parse().unwrap(), Default::default()).unwrap();
+    server.handle().shutdown();
+    server.handle().shutdown();
+    let listener = listen();
+    let address = listener.local_addr().unwrap();
+    server.serve(listener, service_fn(routes)).await.unwrap();
+    assert!(tokio::net::TcpStream::connect(address).await.is_err());
+    server.handle().abort();
+    server.serve(listen(), service_fn(routes)).await.unwrap();
+    assert_eq!(server.stats().open, 0);
+}
+
+#[tokio::test]
+async fn one_server_serves_several_listeners_and_ends_them_together() {
+    let server = server();
+    let mut serving = Vec::new();
+    let mut clients = Vec::new();
+    for _ in 0..3 {
+        let listener =
+            keepline::net::bind("127.0.0.1:0".parse().unwrap(), Default::default()).unwrap();
+        let address = listener.local_addr().unwrap();
+        serving.push(tokio::spawn(server.serve(listener, service_fn(routes))));
+        let mut client = RawClient::connect(address).await;
+        assert_eq!(ask(&mut client, GET).await.content, "/x");
+        clients.push(client);
+    }
+    assert_eq!(server.stats().open, 3);
+    server.handle().shutdown();
+    for mut client in clients {
+        assert_eq!(rest(&mut client).await, "");
+    }
+    for serve in serving {
+        serve.await.unwrap().unwrap();
+    }
+    assert_eq!((server.stats().open, server.stats().requests), (0, 3));
+}

@@ -121,6 +121,11 @@ impl Handler for RawShout {
             BodyLength::Known(0),
         )?;
         let (mut stream, early) = exchange.upgrade().await?.into_parts();
+        // It is not ours any more.
+        assert!(exchange.upgrade().await.is_err());
+        for piece in ["", "late"] {
+            assert!(exchange.send_piece(piece.into()).is_err(), "{piece:?}");
+        }
         let text = String::from_utf8_lossy(&early).to_uppercase();
         stream.write_all(text.as_bytes()).await?;
         stream.shutdown().await?;
@@ -138,4 +143,54 @@ async fn a_raw_handler_takes_it_over_inside_its_own_future() {
     assert!(client.read_head().await.starts_with("HTTP/1.1 101 "));
     assert_eq!(rest(&mut client).await, "EARLY");
     assert_eq!(ended.await.unwrap(), CloseReason::Upgraded);
+}
+
+#[tokio::test(start_paused = true)]
+async fn early_bytes_of_any_size_are_handed_over() {
+    for size in [1, 8 * 1024, 100 * 1024] {
+        for request in [UPGRADE, CONNECT] {
+            // What would be the last request of its connection is handed over as any other.
+            let server = builder().max_requests(Some(1)).build().unwrap();
+            let (mut client, _ended) = client_of(&server, service_fn(shout));
+            client.send(format!("{request}{}", "e".repeat(size))).await;
+            let head = client.read_head().await;
+            assert!(!head.contains("close"), "{head}");
+            client.half_close().await;
+            let shouted = rest(&mut client).await;
+            assert!(shouted == "E".repeat(size), "{size}: {}", shouted.len());
+        }
+    }
+}
+
+#[derive(Clone)]
+struct TakesAndPanics;
+
+impl Handler for TakesAndPanics {
+    async fn handle(&mut self, exchange: &mut Exchange<'_>) -> Result<(), keepline::Error> {
+        let fields = [
+            Field::new(b"connection", b"upgrade")?,
+            Field::new(b"upgrade", b"shout")?,
+        ];
+        let switch = StatusCode::SWITCHING_PROTOCOLS;
+        exchange.send_head(switch, fields, BodyLength::Known(0))?;
+        let _connection = exchange.upgrade().await?;
+        panic!("as it was asked to");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_after_the_hand_over_ends_what_was_handed_over_and_nothing_else() {
+    let server = server();
+    let (mut other, _ended) = client_of(&server, service_fn(routes));
+    assert_persists(&mut other).await;
+    let (ours, theirs) = duplex(4096);
+    let ended = server.serve_connection_raw(keepline::net::Stream::new(theirs), TakesAndPanics);
+    let mut client = RawClient::over(ours);
+    client.send(UPGRADE).await;
+    let (sent, _) = client.read_to_end().await;
+    let sent = String::from_utf8(sent).unwrap();
+    assert!(sent.starts_with("HTTP/1.1 101 ") && sent.ends_with("\r\n\r\n"));
+    ended.await.expect("the panic stays in its connection");
+    assert_persists(&mut other).await;
+    assert_eq!(server.stats().open, 1);
 }

@@ -2,13 +2,18 @@
 //! request gets its own answer or an error, never another's, and in the end nothing is left.
 
 use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use http_body::Body as _;
+use keepline::net::Stream;
 use keepline::{Error, Transport};
 use keepline_testkit::sockets::{Sockets, State};
+use keepline_testkit::stream::duplex;
 use keepline_testkit::within;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpListener;
 
 use super::super::support::{exchange, get, ok};
 use super::leaves_nothing;
@@ -29,8 +34,11 @@ impl Random {
 
 /// One connection of the server: answers with the path that was asked for, in some form, in some
 /// pieces, after some time; or ends it.
-async fn serve(tcp: TcpStream, mut random: Random, talks_nonsense: bool) {
-    let (mut tcp, mut unread) = (tcp, Vec::new());
+async fn serve<S>(mut tcp: S, mut random: Random, talks_nonsense: bool, slowest: u64)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut unread = Vec::new();
     for _ in 0..random.below(60) {
         // The client may go at any time.
         let Some(head) = next_head(&mut tcp, &mut unread).await else {
@@ -55,7 +63,7 @@ async fn serve(tcp: TcpStream, mut random: Random, talks_nonsense: bool) {
             ),
         };
         if random.below(25) == 0 {
-            tokio::time::sleep(Duration::from_millis(random.below(5))).await;
+            tokio::time::sleep(Duration::from_millis(random.below(slowest))).await;
         }
         // Now and then it dies within an answer, or breaks the protocol.
         let cut = match random.below(60) {
@@ -70,6 +78,9 @@ async fn serve(tcp: TcpStream, mut random: Random, talks_nonsense: bool) {
             if tcp.write_all(piece).await.is_err() {
                 return;
             }
+            if random.below(200) == 0 {
+                tokio::time::sleep(Duration::from_millis(random.below(slowest))).await;
+            }
         }
         if cut < answer.len() || (is_last && answer.contains("close")) {
             return;
@@ -82,7 +93,7 @@ async fn serve(tcp: TcpStream, mut random: Random, talks_nonsense: bool) {
 }
 
 /// The next head, if the client sends one.
-async fn next_head(tcp: &mut TcpStream, unread: &mut Vec<u8>) -> Option<String> {
+async fn next_head(tcp: &mut (impl AsyncRead + Unpin), unread: &mut Vec<u8>) -> Option<String> {
     loop {
         if let Some(length) = keepline_testkit::head_length(unread) {
             let head: Vec<u8> = unread.drain(..length).collect();
@@ -102,7 +113,7 @@ async fn no_answer_is_ever_somebody_elses() {
         for seed in 1.. {
             let (tcp, _) = listener.accept().await.unwrap();
             // A server that does so once is not pipelined to any more.
-            tokio::spawn(serve(tcp, Random(seed), seed % 40 == 39));
+            tokio::spawn(serve(tcp, Random(seed), seed % 40 == 39, 5));
         }
     });
     let mut pipelined = 0;
@@ -157,4 +168,92 @@ async fn ask(transport: Transport, addr: SocketAddr, worker: u64) -> u64 {
         }
     }
     answered
+}
+
+/// Schedules at random where time is paused, so that all waits come about: answers of up to three
+/// seconds, requests that give up meanwhile, readers that stop, and few connections.
+#[test]
+fn whatever_the_schedule_each_gets_its_own_answer_and_nobody_waits_for_ever() {
+    for seed in 0..60 {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .start_paused(true)
+            .build()
+            .unwrap();
+        runtime.block_on(one_schedule(seed));
+    }
+}
+
+async fn one_schedule(seed: u64) {
+    let accepted = AtomicU64::new(0);
+    let transport = Transport::builder()
+        .connector(move |_| {
+            let (near, far) = duplex(1 << 16);
+            let number = accepted.fetch_add(1, Ordering::Relaxed);
+            let random = Random(seed * 1000 + number);
+            tokio::spawn(serve(far, random, number % 10 == 9, 3000));
+            async move { Ok(Stream::new(near)) }
+        })
+        .pipeline(1 + 1 + seed as usize % 7)
+        .max_connections_per_key(1 + seed as usize % 5)
+        .retry(!seed.is_multiple_of(4))
+        .build()
+        .unwrap();
+    let mut random = Random(seed);
+    let mut asked = Vec::new();
+    for number in 0..60 {
+        let own = Random(random.below(1 << 30));
+        asked.push(tokio::spawn(one_request(transport.clone(), number, own)));
+        if random.below(4) == 0 {
+            tokio::time::sleep(Duration::from_millis(random.below(1500))).await;
+        }
+    }
+    // In all, an hour of a time that passes when nothing else happens.
+    let all = async {
+        for asked in asked {
+            asked.await.unwrap();
+        }
+    };
+    let is_over = tokio::time::timeout(Duration::from_secs(3600), all).await;
+    assert!(is_over.is_ok(), "schedule {seed}: somebody waits for ever");
+    let shutdown = tokio::time::timeout(Duration::from_secs(3600), transport.shutdown());
+    assert!(shutdown.await.is_ok(), "schedule {seed}");
+    let stats = super::super::support::stats(&transport);
+    assert_eq!(
+        (stats.open(), stats.dialling, stats.waiting),
+        (0, 0, 0),
+        "schedule {seed}"
+    );
+}
+
+async fn one_request(transport: Transport, number: u64, mut random: Random) {
+    let token = format!("/{number}");
+    let mut request = get(&format!("http://a{token}"));
+    if random.below(5) == 0 {
+        *request.method_mut() = http::Method::DELETE;
+    }
+    let (stops, pause, drops) = (random.below(6), random.below(2000), random.below(8));
+    let whole = async {
+        let mut body = transport.send(request).await?.into_body();
+        if stops == 0 {
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+        }
+        if drops == 0 {
+            let first = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await;
+            drop((first, body));
+            return Ok(None);
+        }
+        Ok::<_, Error>(Some(body.text(1 << 20).await?))
+    };
+    let patience = match random.below(5) {
+        0 => Duration::from_millis(random.below(4000)),
+        _ => Duration::from_secs(3000),
+    };
+    // That there is an answer in the end is what is looked at; which errors there are is up to the
+    // server, which cuts and lies.
+    match tokio::time::timeout(patience, whole).await {
+        Ok(Ok(Some(text))) => assert_eq!(text.trim_start(), token),
+        Ok(Ok(None) | Err(_)) => {}
+        Err(_) => assert!(patience.as_secs() < 3000, "{token} waits for ever"),
+    }
 }
