@@ -75,9 +75,8 @@ async fn one(round: &Round, transport: &Transport, base: &str, dice: &mut Dice) 
     }
     let content = match response.into_body().bytes(16 << 20).await {
         Ok(content) => content.to_vec(),
-        // Cut, and seen to be: a session of HTTP/2 that ends for its age or number of requests does
-        // not linger, and a frame of its client that meets the close resets the connection. (Known,
-        // and to be mended; docs/performance.md.)
+        // Cut, and seen to be. (Seen once; docs/performance.md, Endurance. It may be a session of
+        // HTTP/2 that ends for its age or number of requests and does not linger.)
         Err(error) if error.is_closed_early() => return round.tally.lost(),
         Err(error) => return round.tally.note_wrong(format!("{}: {error}", asked.path)),
     };
