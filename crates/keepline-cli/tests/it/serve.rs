@@ -99,6 +99,42 @@ async fn clients_are_told_how_long_they_may_be_idle_if_wanted() {
     assert!(!ran.stderr.contains("keep-alive"), "{ran:?}");
 }
 
+/// The names of the threads of a process that serve.
+fn workers(process: u32) -> usize {
+    let threads = std::fs::read_dir(format!("/proc/{process}/task")).expect("it runs");
+    threads
+        .filter_map(|thread| std::fs::read_to_string(thread.ok()?.path().join("comm")).ok())
+        .filter(|name| name.starts_with("keepline-"))
+        .count()
+}
+
+#[tokio::test]
+async fn there_is_a_worker_for_each_core_unless_told() {
+    let cores = std::thread::available_parallelism().expect("it is known");
+    let usual = Served::start(&[]).await;
+    assert_eq!(workers(usual.process.id()), cores.get());
+    let told = Served::start(&["--workers", "3"]).await;
+    assert_eq!(workers(told.process.id()), 3);
+}
+
+#[tokio::test]
+async fn limits_and_counts_are_those_of_all_workers() {
+    let server = Served::start(&["--workers", "4", "--max-connections", "5"]).await;
+    let get = "GET / HTTP/1.1\r\nhost: x\r\n\r\n";
+    let mut clients = Vec::new();
+    for _ in 0..12 {
+        let mut client = connect(&server).await;
+        client.send(get).await;
+        client.read_head().await;
+        clients.push(client);
+    }
+    let stats = get_json(&server.url("/stats")).await;
+    assert_eq!(stats[0]["open"], 5);
+    assert_eq!(stats[0]["opened"], 13);
+    assert_eq!(stats[0]["requests"], 13);
+    assert_eq!(stats[0]["closed"]["idle-limit"], 8);
+}
+
 #[tokio::test]
 async fn workers_share_the_port() {
     let server = Served::start(&["--workers", "3"]).await;
@@ -109,7 +145,7 @@ async fn workers_share_the_port() {
 #[tokio::test]
 async fn a_signal_lets_requests_finish() {
     for signal in ["TERM", "INT"] {
-        let mut server = Served::start(&[]).await;
+        let mut server = Served::start(&["--workers", "1"]).await;
         let mut busy = connect(&server).await;
         let mut idle = connect(&server).await;
         idle.send("GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
@@ -130,7 +166,7 @@ async fn a_signal_lets_requests_finish() {
 
 #[tokio::test]
 async fn a_second_signal_ends_at_once() {
-    let mut server = Served::start(&[]).await;
+    let mut server = Served::start(&["--workers", "1"]).await;
     let mut busy = connect(&server).await;
     busy.send("GET /delay/600000 HTTP/1.1\r\nhost: x\r\n\r\n")
         .await;

@@ -57,6 +57,7 @@ impl Default for BindOptions {
 pub struct Listener {
     kind: Kind,
     nodelay: bool,
+    is_announced: bool,
 }
 
 enum Kind {
@@ -130,9 +131,57 @@ fn bound(address: SocketAddr, options: BindOptions, shared: bool) -> io::Result<
 impl Listener {
     fn new(socket: Socket, options: BindOptions) -> io::Result<Self> {
         socket.listen(options.backlog)?;
-        Ok(Self {
+        Ok(Self::over(socket, options))
+    }
+
+    /// A socket that listens already, and does not block.
+    pub(super) const fn over(socket: Socket, options: BindOptions) -> Self {
+        Self {
             kind: Kind::Unregistered(socket),
             nodelay: options.nodelay,
+            is_announced: false,
+        }
+    }
+
+    /// Each connection begins with a header of the PROXY protocol (version 1 or 2), in which a
+    /// balancer says whose connection it passes on; before TLS. Default: none does.
+    ///
+    /// That client is the peer then: of requests, of limits and in logs. A connection that
+    /// begins otherwise is closed, within the head timeout, and so is one whose client has too many;
+    /// one that the balancer opened for itself (LOCAL, UNKNOWN) keeps the balancer's address. A
+    /// header may say anything: let only balancers reach such a listener.
+    #[must_use]
+    pub const fn proxy_protocol(mut self, is_required: bool) -> Self {
+        self.is_announced = is_required;
+        self
+    }
+
+    /// Connections begin with a header of the PROXY protocol.
+    pub(crate) const fn is_announced(&self) -> bool {
+        self.is_announced
+    }
+
+    /// Another handle of the same socket, for a further worker: both accept from one queue. For
+    /// sockets that cannot be bound again ([`bind_workers`] has a queue for each worker).
+    ///
+    /// # Errors
+    /// Those of the system; [`Unsupported`](io::ErrorKind::Unsupported) if it belongs to a
+    /// runtime already.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        let kind = match &self.kind {
+            Kind::Unregistered(socket) => Kind::Unregistered(socket.try_clone()?),
+            Kind::UnregisteredUnix(unix) => Kind::UnregisteredUnix(unix.try_clone()?),
+            Kind::Tcp(_) | Kind::Unix(_) => return Err(io::ErrorKind::Unsupported.into()),
+        };
+        let Self {
+            nodelay,
+            is_announced,
+            ..
+        } = *self;
+        Ok(Self {
+            kind,
+            nodelay,
+            is_announced,
         })
     }
 
@@ -186,6 +235,7 @@ impl From<TcpListener> for Listener {
         Self {
             kind: Kind::Tcp(tcp),
             nodelay: true,
+            is_announced: false,
         }
     }
 }
@@ -195,6 +245,7 @@ impl From<UnixListener> for Listener {
         Self {
             kind: Kind::Unix(unix),
             nodelay: false,
+            is_announced: false,
         }
     }
 }
@@ -207,6 +258,7 @@ impl From<std::net::TcpListener> for Listener {
         Self {
             kind: Kind::Unregistered(socket),
             nodelay: true,
+            is_announced: false,
         }
     }
 }
@@ -216,6 +268,7 @@ impl From<StdUnixListener> for Listener {
         Self {
             kind: Kind::UnregisteredUnix(unix),
             nodelay: false,
+            is_announced: false,
         }
     }
 }

@@ -3,6 +3,8 @@
 mod arrived;
 #[cfg(all(feature = "client", feature = "hickory"))]
 mod hickory;
+#[cfg(feature = "socket-activation")]
+mod inherited;
 #[cfg(feature = "client")]
 mod keep_alive;
 #[cfg(feature = "server")]
@@ -18,6 +20,8 @@ mod tls_now;
 pub(crate) use arrived::Arrived;
 #[cfg(all(feature = "client", feature = "hickory"))]
 pub use hickory::Hickory;
+#[cfg(feature = "socket-activation")]
+pub use inherited::{Inherited, inherited_listeners};
 #[cfg(feature = "client")]
 pub use keep_alive::TcpKeepAlive;
 #[cfg(feature = "server")]

@@ -38,6 +38,14 @@ pub(super) fn serve_connection<H: Speaks>(
     // take room twice in every idle task.
     async move {
         watch(&core.registration).await;
+        if core.registration.is_announced {
+            let reading = Box::pin(super::announced::read_announced(&mut core, &mut stream));
+            match unless_aborted(&hub, reading).await {
+                Some(Ok(())) => core.wait_for_first(&hub.settings),
+                Some(Err(reason)) => return finish(core, stream, reason),
+                None => return CloseReason::Shutdown,
+            }
+        }
         #[cfg(feature = "tls")]
         let tls = if H::HTTP2 {
             &hub.typed_tls

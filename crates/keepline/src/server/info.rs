@@ -36,7 +36,8 @@ impl RequestInfo {
         self.opened.elapsed()
     }
 
-    /// The other end.
+    /// The other end; the client that a header of the PROXY protocol names, where the listener
+    /// [asks for one](crate::net::Listener::proxy_protocol).
     #[must_use]
     pub const fn peer(&self) -> PeerAddr {
         self.peer

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::after::Unread;
 use super::info::RequestInfo;
-use super::progress::BodyWait;
+use super::progress::{Pace, Wait};
 use super::wire::{Began, Wire, reason_of};
 use crate::driver::Incoming;
 use crate::error::{Error, ErrorKind, Phase};
@@ -89,7 +89,7 @@ impl Wire {
         self.status = None;
         self.terms = self.core.hub().settings.terms;
         self.content = 0;
-        self.body_wait = BodyWait::new(self.driver.bytes_read());
+        self.body_wait = Wait::new(self.driver.bytes_read());
         self.began = Began {
             received: self.driver.bytes_received(),
             queued: self.driver.bytes_queued(),
@@ -197,7 +197,8 @@ impl Wire {
     ) -> Poll<Result<Option<Bytes>, Error>> {
         loop {
             if let Poll::Ready(piece) = self.piece_here() {
-                self.body_wait.pause(self.driver.bytes_read(), &self.terms);
+                let pace = Pace::of_body(&self.terms);
+                self.body_wait.pause(self.driver.bytes_read(), &pace);
                 self.core.deadline.clear();
                 return Poll::Ready(piece);
             }
@@ -229,7 +230,8 @@ impl Wire {
     fn poll_body_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let read = self.driver.bytes_read();
         let deadline = &mut self.core.deadline;
-        self.body_wait.await_more(read, &self.terms, deadline);
+        let pace = Pace::of_body(&self.terms);
+        self.body_wait.await_more(read, &pace, deadline);
         self.core.deadline.poll(cx)
     }
 

@@ -2,6 +2,7 @@
 //! over real sockets where the kernel does.
 
 mod access;
+mod announced;
 mod answers;
 mod bodies;
 mod deadlines;
