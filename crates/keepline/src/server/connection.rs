@@ -112,9 +112,28 @@ async fn http2<H: Speaks>(
     let settings = hub.settings.http2.unwrap_or_default();
     let session = Box::pin(handler.serve_http2(&mut core, stream, input, settings));
     match unless_aborted(&hub, session).await {
-        Some(reason) => finish(core, Stream::gone(), reason),
+        Some((rest, stream)) => end(core, stream, rest, &hub).await,
         None => CloseReason::Shutdown,
     }
+}
+
+/// Closes a connection whose last busy period is over.
+async fn end(mut core: Core, mut stream: Stream, rest: Rest, hub: &Hub) -> CloseReason {
+    let reason = match rest {
+        // No busy period that is the last one ends so.
+        Rest::Idle => CloseReason::Shutdown,
+        Rest::Abort(reason) => reason,
+        Rest::Close(reason) => {
+            say_goodbye(&mut stream).await;
+            reason
+        }
+        Rest::Linger(reason, limits) => {
+            let linger = linger(&mut stream, &mut core, limits);
+            unless_aborted(hub, Box::pin(linger)).await;
+            reason
+        }
+    };
+    finish(core, stream, reason)
 }
 
 /// Whoever shuts the server down wakes this task from now on.

@@ -245,6 +245,12 @@ impl Wire {
         Poll::Pending
     }
 
+    /// Goes on with the first bytes of a further request; the driver counts anew.
+    pub(super) fn restart(&mut self, input: BytesMut) {
+        self.driver.restart(input);
+        self.write_wait = Wait::new(self.driver.bytes_written());
+    }
+
     /// Writes all that is queued, within the limit for making progress.
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         match self.driver.poll_flush(cx) {

@@ -280,7 +280,8 @@ async fn a_client_that_takes_too_little_is_cut_where_enough_is_asked_for() {
         let large = service_fn(async |_: Request<Body>| {
             Ok::<_, Infallible>(Response::new(Body::from(vec![b'x'; 100_000])))
         });
-        let (ours, theirs) = duplex(100);
+        // Not a byte more than the client reads.
+        let (ours, theirs) = duplex(1);
         let stream = keepline::net::Stream::new(theirs);
         let ended = server.serve_connection(stream, large);
         let mut client = RawClient::over(ours);

@@ -9,6 +9,7 @@ mod deadlines;
 mod ecosystem;
 mod ends;
 mod expect;
+mod frames;
 mod http2;
 mod limits;
 mod malformed;
