@@ -97,10 +97,7 @@ fn proto_client_head(turns: usize) -> Outcome {
     let mut output = Vec::with_capacity(8192);
     for _ in 0..turns {
         output.clear();
-        let line = RequestLine {
-            method: &Method::GET,
-            target: b"/",
-        };
+        let line = RequestLine::new(&Method::GET, b"/");
         let host = Field::new(b"host", b"127.0.0.1:8080")?;
         client.send_request(line, [host], BodyLength::Known(0), &mut output)?;
         client.send_end(None, &mut output)?;
@@ -146,10 +143,7 @@ fn client_raw(turns: usize) -> Outcome {
         let uri: Uri = URL.parse()?;
         for _ in 0..turns {
             let mut exchange = transport.exchange(&uri).await?;
-            let line = RequestLine {
-                method: &Method::GET,
-                target: b"/",
-            };
+            let line = RequestLine::new(&Method::GET, b"/");
             let host = Field::new(b"host", b"127.0.0.1:8080")?;
             exchange.send_head(line, [host], BodyLength::Known(0))?;
             exchange.send_end(None)?;

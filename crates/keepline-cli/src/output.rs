@@ -4,6 +4,7 @@
 //! progress bar are for terminals, and colours only where NO_COLOR is not set. Writing returns
 //! the error, so that a reader that has gone away ends the run quietly instead of with a panic.
 
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Stderr, Stdout, Write};
 use std::time::{Duration, Instant};
@@ -130,7 +131,7 @@ impl Screen {
     }
 
     /// Another thing is being done.
-    pub(crate) fn doing(&self, doing: &'static str) {
+    pub(crate) fn doing(&self, doing: impl Into<Cow<'static, str>>) {
         if let Some(bar) = &self.bar {
             bar.set_message(doing);
         }
@@ -187,7 +188,7 @@ fn progress_bar(total: u64, started: Instant) -> ProgressBar {
 fn countdown_bar(total: Duration, doing: &'static str) -> ProgressBar {
     let style = ProgressStyle::with_template("{spinner} {msg}, {elapsed} of at most {len} s")
         .expect("the template is a constant that a test builds");
-    ProgressBar::new(total.as_secs())
+    ProgressBar::new((total + Duration::from_millis(500)).as_secs())
         .with_style(style)
         .with_message(doing)
 }

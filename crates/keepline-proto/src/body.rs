@@ -15,6 +15,8 @@ pub enum BodyLength {
     Known(u64),
     /// Nothing: chunked, or until the end of the connection where the peer speaks HTTP/1.0.
     Unknown,
+    /// It ends where the connection ends: of responses alone, for a client that is not to be sent chunks.
+    UntilClose,
 }
 
 /// Reads one body.

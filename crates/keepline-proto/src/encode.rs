@@ -3,7 +3,7 @@
 //!
 //! Invariant: on an error nothing has been appended to the output.
 
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode, Version};
 
 use crate::body::BodyWriter;
 use crate::field::is_field_byte;
@@ -11,13 +11,36 @@ use crate::framing::{Asked, has_no_body};
 use crate::target::target_form;
 use crate::{BodyLength, ContentLength, Facts, Field, HostFact, LocalError, TransferEncoding};
 
-/// The start line of a request that is to be written; the version is always HTTP/1.1.
+/// The start line of a request that is to be written.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct RequestLine<'a> {
     /// The method.
     pub method: &'a Method,
     /// The target in the form that the next hop needs (see [`target`](crate::target)).
     pub target: &'a [u8],
+    /// HTTP/1.1, or HTTP/1.0 for a server that bears no other: such a request is never chunked, asks for no
+    /// upgrade, follows no request that is not answered, and may have no Host.
+    pub version: Version,
+}
+
+impl<'a> RequestLine<'a> {
+    /// One of HTTP/1.1.
+    #[must_use]
+    pub const fn new(method: &'a Method, target: &'a [u8]) -> Self {
+        Self {
+            method,
+            target,
+            version: Version::HTTP_11,
+        }
+    }
+
+    /// With another version.
+    #[must_use]
+    pub const fn version(mut self, version: Version) -> Self {
+        self.version = version;
+        self
+    }
 }
 
 /// The status line of a response that is to be written; the version is always HTTP/1.1. A
@@ -65,12 +88,20 @@ pub(crate) enum ConnectionLine {
 
 /// How a request is framed.
 pub(crate) fn request_outgoing(
-    method: &Method,
+    line: RequestLine<'_>,
     facts: &Facts,
     body: BodyLength,
 ) -> Result<Outgoing, LocalError> {
-    if facts.host != HostFact::One {
-        return Err(LocalError::MissingHost);
+    let RequestLine {
+        method, version, ..
+    } = line;
+    match facts.host {
+        HostFact::One => {}
+        // "A client MUST send a Host header field […] in all HTTP/1.1 request messages." (RFC 9112 §3.2)
+        HostFact::Absent if version < Version::HTTP_11 => {}
+        HostFact::Absent | HostFact::Malformed | HostFact::Several => {
+            return Err(LocalError::MissingHost);
+        }
     }
     let declared = declared(facts, Some(body))?;
     if *method == Method::CONNECT {
@@ -84,7 +115,10 @@ pub(crate) fn request_outgoing(
         };
     }
     if let Some(outgoing) = declared {
-        return Ok(outgoing);
+        return match outgoing.line {
+            FramingLine::Chunked if version < Version::HTTP_11 => Err(LocalError::MissingLength),
+            FramingLine::Chunked | FramingLine::Length(_) | FramingLine::None => Ok(outgoing),
+        };
     }
     Ok(match body {
         // "A user agent SHOULD send Content-Length in a request when the method defines a
@@ -94,7 +128,12 @@ pub(crate) fn request_outgoing(
             _ => NO_BODY,
         },
         BodyLength::Known(length) => counted(length),
+        // "A client MUST NOT send a request containing Transfer-Encoding unless it knows the server
+        // will handle HTTP/1.1 (or later) requests" (RFC 9112 §6.1)
+        BodyLength::Unknown if version < Version::HTTP_11 => return Err(LocalError::MissingLength),
         BodyLength::Unknown => CHUNKED,
+        // Only a response can end where the connection ends (RFC 9112 §6.3).
+        BodyLength::UntilClose => return Err(LocalError::MissingLength),
     })
 }
 
@@ -122,12 +161,10 @@ pub(crate) fn response_outgoing(
     let outgoing = declared(facts, Some(body))?.unwrap_or_else(|| match body {
         BodyLength::Known(length) => counted(length),
         BodyLength::Unknown => CHUNKED,
+        BodyLength::UntilClose => UNTIL_CLOSE,
     });
     if matches!(outgoing.writer, BodyWriter::Chunked) && !chunked_understood {
-        return Ok(Outgoing {
-            writer: BodyWriter::UntilClose,
-            line: FramingLine::None,
-        });
+        return Ok(UNTIL_CLOSE);
     }
     Ok(outgoing)
 }
@@ -147,7 +184,9 @@ fn suppressed(
         (None, BodyLength::Known(length)) if asked == Asked::Head && length > 0 => {
             FramingLine::Length(length)
         }
-        (None, BodyLength::Known(_) | BodyLength::Unknown) => FramingLine::None,
+        (None, BodyLength::Known(_) | BodyLength::Unknown | BodyLength::UntilClose) => {
+            FramingLine::None
+        }
     };
     Ok(Outgoing {
         writer: BodyWriter::Suppressed,
@@ -163,6 +202,11 @@ const NO_BODY: Outgoing = Outgoing {
 const CHUNKED: Outgoing = Outgoing {
     writer: BodyWriter::Chunked,
     line: FramingLine::Chunked,
+};
+
+const UNTIL_CLOSE: Outgoing = Outgoing {
+    writer: BodyWriter::UntilClose,
+    line: FramingLine::None,
 };
 
 const fn counted(length: u64) -> Outgoing {
@@ -191,7 +235,9 @@ fn declared(facts: &Facts, body: Option<BodyLength>) -> Result<Option<Outgoing>,
             Some(BodyLength::Known(known)) if known != length => {
                 Err(LocalError::ContentLengthMismatch)
             }
-            Some(BodyLength::Known(_) | BodyLength::Unknown) | None => Ok(Some(counted(length))),
+            Some(BodyLength::Known(_) | BodyLength::Unknown | BodyLength::UntilClose) | None => {
+                Ok(Some(counted(length)))
+            }
         },
     }
 }
@@ -248,11 +294,16 @@ pub(crate) fn write_request_line(
     line: RequestLine<'_>,
     out: &mut Vec<u8>,
 ) -> Result<(), LocalError> {
+    let version: &[u8] = match line.version {
+        Version::HTTP_11 => b" HTTP/1.1\r\n",
+        Version::HTTP_10 => b" HTTP/1.0\r\n",
+        _ => return Err(LocalError::UnsupportedVersion),
+    };
     target_form(line.method, line.target).map_err(|_| LocalError::InvalidTarget)?;
     out.extend_from_slice(line.method.as_str().as_bytes());
     out.push(b' ');
     out.extend_from_slice(line.target);
-    out.extend_from_slice(b" HTTP/1.1\r\n");
+    out.extend_from_slice(version);
     Ok(())
 }
 

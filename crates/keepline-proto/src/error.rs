@@ -223,6 +223,8 @@ pub enum LocalError {
     InvalidTarget,
     /// A request without Host, with several, or with a malformed one.
     MissingHost,
+    /// A request of HTTP/1.0, or one that is not to be chunked, whose length is not known.
+    MissingLength,
     /// 101 without an Upgrade field (RFC 9110 §15.2.2).
     MissingUpgrade,
     /// This side may not send this now.
@@ -236,6 +238,8 @@ pub enum LocalError {
     TrailersNotAllowed,
     /// A transfer coding besides chunked, which this crate does not apply.
     UnsupportedTransferEncoding,
+    /// A version besides HTTP/1.1 and HTTP/1.0.
+    UnsupportedVersion,
     /// An interim status where a final one is needed, or the other way round.
     WrongStatusClass,
 }
@@ -260,12 +264,14 @@ impl fmt::Display for LocalError {
             Self::InvalidReasonPhrase => "the reason phrase has a control byte",
             Self::InvalidTarget => "the request target is malformed",
             Self::MissingHost => "a request needs exactly one well-formed Host",
+            Self::MissingLength => "the length of this body has to be known",
             Self::MissingUpgrade => "101 needs an Upgrade field",
             Self::NotNow { state, event } => {
                 return write!(f, "cannot send {event:?} in state {state:?}");
             }
             Self::TrailersNotAllowed => "trailers need a chunked body and may not frame or route",
             Self::UnsupportedTransferEncoding => "only the chunked transfer coding can be sent",
+            Self::UnsupportedVersion => "only HTTP/1.1 and HTTP/1.0 can be sent",
             Self::WrongStatusClass => "the status is of the wrong class for this message",
         })
     }

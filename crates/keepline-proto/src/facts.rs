@@ -86,8 +86,8 @@ pub enum Expectation {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ConnectionOptions {
     set: u8,
-    /// Bytes of all values together.
-    length: usize,
+    /// Bytes of all values together; 32 bits are enough for a section, and keep facts small.
+    length: u32,
 }
 
 impl ConnectionOptions {
@@ -128,11 +128,12 @@ impl ConnectionOptions {
 
     /// Bytes of all Connection field values together.
     pub(crate) const fn length(self) -> usize {
-        self.length
+        self.length as usize
     }
 
     pub(crate) fn add(&mut self, value: &[u8]) {
-        self.length = self.length.saturating_add(value.len());
+        let length = u32::try_from(value.len()).unwrap_or(u32::MAX);
+        self.length = self.length.saturating_add(length);
         for option in list(value) {
             self.set |= if option.eq_ignore_ascii_case(b"close") {
                 Self::CLOSE

@@ -184,6 +184,12 @@ impl RequestHead {
         self.fields
     }
 
+    /// The head, whose spans lie in this block.
+    pub(crate) fn in_block(mut self, block: Bytes) -> Self {
+        self.fields.block = block;
+        self
+    }
+
     /// Bytes that the head took on the wire, without empty lines before it.
     #[must_use]
     pub fn wire_len(&self) -> usize {
@@ -229,6 +235,12 @@ impl ResponseHead {
     #[must_use]
     pub fn into_fields(self) -> Fields {
         self.fields
+    }
+
+    /// The head, whose spans lie in this block.
+    pub(crate) fn in_block(mut self, block: Bytes) -> Self {
+        self.fields.block = block;
+        self
     }
 
     /// Bytes that the head took on the wire.

@@ -18,7 +18,7 @@
 //!
 //! // The client writes a request …
 //! let mut wire = Vec::new();
-//! let line = RequestLine { method: &Method::GET, target: b"/" };
+//! let line = RequestLine::new(&Method::GET, b"/");
 //! let host = Field::new(b"host", b"example.com")?;
 //! client.send_request(line, [host], BodyLength::Known(0), &mut wire)?;
 //! client.send_end(None, &mut wire)?;
@@ -73,6 +73,7 @@ pub mod proxy_protocol;
 mod scan;
 pub mod state;
 pub mod target;
+mod whole;
 
 pub use body::{BodyLength, DataFrame};
 pub use connection::{Connection, Event, Received};

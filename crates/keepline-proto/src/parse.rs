@@ -1,7 +1,8 @@
 //! Turns a whole head or trailer section into spans. httparse finds the tokens; the rules about
 //! what they mean together are in [`facts`](crate::facts) and [`framing`](crate::framing).
 //!
-//! Invariant: called once per section, with its end known.
+//! Invariant: called once per section, with its end known; or, by [`whole`](crate::whole), on what
+//! may be more than one.
 
 use std::mem::MaybeUninit;
 use std::ops::Range;
@@ -11,10 +12,10 @@ use http::{Method, StatusCode, Version};
 
 use crate::head::{FieldSpan, Fields, RequestHead, ResponseHead};
 use crate::target::target_form;
-use crate::{Field, HostFact, Limits, RemoteError};
+use crate::{Facts, Field, HostFact, Limits, RemoteError};
 
 /// Field lines that are parsed on the stack; a head with more takes the slow way once.
-const FIELDS_ON_STACK: usize = 48;
+pub(crate) const FIELDS_ON_STACK: usize = 48;
 
 /// Replaces each fold (CRLF or LF, then SP or HTAB) by spaces, as RFC 9112 §5.2 demands of a user
 /// agent: "replace each received obs-fold with one or more SP octets prior to interpreting".
@@ -52,33 +53,19 @@ pub(crate) fn request(
     let mut stack = [const { MaybeUninit::uninit() }; FIELDS_ON_STACK];
     let mut parsed = httparse::Request::new(&mut []);
     let outcome = parsed.parse_with_uninit_headers(block, &mut stack);
-    let (method, target, version, fields) = match outcome {
+    let head = match outcome {
         Err(httparse::Error::TooManyHeaders) => {
             let mut heap = field_slots(block, limits);
             let mut parsed = httparse::Request::new(&mut heap);
             complete(&parsed.parse(block)).map_err(|error| request_error(error, block))?;
-            request_parts(&parsed, block, spans, limits)?
+            request_head(&parsed, block, spans, limits)?
         }
         outcome => {
             complete(&outcome).map_err(|error| request_error(error, block))?;
-            request_parts(&parsed, block, spans, limits)?
+            request_head(&parsed, block, spans, limits)?
         }
     };
-    if fields.spans.len() > limits.fields {
-        return Err(RemoteError::TooManyFields);
-    }
-    let target_bytes = block.get(target.start as usize..target.end as usize);
-    target_form(&method, target_bytes.unwrap_or_default())?;
-    check_host(version, fields.facts.host)?;
-    Ok(RequestHead {
-        method,
-        target,
-        version,
-        fields: Fields {
-            block: std::mem::take(block),
-            ..fields
-        },
-    })
+    Ok(head.in_block(std::mem::take(block)))
 }
 
 /// "A server MUST respond with a 400 (Bad Request) status code to any HTTP/1.1 request message
@@ -94,27 +81,29 @@ const fn check_host(version: Version, host: HostFact) -> Result<(), RemoteError>
     }
 }
 
-type RequestParts = (Method, Range<u32>, Version, Fields);
-
-fn request_parts(
+/// The request head that httparse has found in `block`, without the block itself.
+pub(crate) fn request_head(
     parsed: &httparse::Request<'_, '_>,
     block: &[u8],
     spans: Vec<FieldSpan>,
     limits: &Limits,
-) -> Result<RequestParts, RemoteError> {
+) -> Result<RequestHead, RemoteError> {
     let (Some(method), Some(target), Some(minor)) = (parsed.method, parsed.path, parsed.version)
     else {
         return Err(RemoteError::InvalidRequestLine);
     };
     let method =
         Method::from_bytes(method.as_bytes()).map_err(|_| RemoteError::InvalidRequestLine)?;
-    let target = span(block, target.as_bytes());
-    Ok((
+    let fields = fields(block, parsed.headers, spans, limits)?;
+    target_form(&method, target.as_bytes())?;
+    let version = version(minor);
+    check_host(version, fields.facts.host)?;
+    Ok(RequestHead {
         method,
-        target,
-        version(minor),
-        fields(block, parsed.headers, spans, limits)?,
-    ))
+        target: span(block, target.as_bytes()),
+        version,
+        fields,
+    })
 }
 
 /// Parses a response head.
@@ -127,49 +116,39 @@ pub(crate) fn response(
     let config = httparse::ParserConfig::default();
     let mut parsed = httparse::Response::new(&mut []);
     let outcome = config.parse_response_with_uninit_headers(&mut parsed, &block, &mut stack);
-    let (status, reason, version, fields) = match outcome {
+    let head = match outcome {
         Err(httparse::Error::TooManyHeaders) => {
             let mut heap = field_slots(&block, limits);
             let mut parsed = httparse::Response::new(&mut heap);
             complete(&config.parse_response(&mut parsed, &block))
                 .map_err(|error| response_error(error, &block))?;
-            response_parts(&parsed, &block, spans, limits)?
+            response_head(&parsed, &block, spans, limits)?
         }
         outcome => {
             complete(&outcome).map_err(|error| response_error(error, &block))?;
-            response_parts(&parsed, &block, spans, limits)?
+            response_head(&parsed, &block, spans, limits)?
         }
     };
-    if fields.spans.len() > limits.fields {
-        return Err(RemoteError::TooManyFields);
-    }
-    Ok(ResponseHead {
-        status,
-        reason,
-        version,
-        fields: Fields { block, ..fields },
-    })
+    Ok(head.in_block(block))
 }
 
-type ResponseParts = (StatusCode, Range<u32>, Version, Fields);
-
-fn response_parts(
+/// The response head that httparse has found in `block`, without the block itself.
+pub(crate) fn response_head(
     parsed: &httparse::Response<'_, '_>,
     block: &[u8],
     spans: Vec<FieldSpan>,
     limits: &Limits,
-) -> Result<ResponseParts, RemoteError> {
+) -> Result<ResponseHead, RemoteError> {
     let (Some(code), Some(minor)) = (parsed.code, parsed.version) else {
         return Err(RemoteError::InvalidStatusLine);
     };
     let status = StatusCode::from_u16(code).map_err(|_| RemoteError::InvalidStatusLine)?;
-    let reason = reason(block);
-    Ok((
+    Ok(ResponseHead {
         status,
-        reason,
-        version(minor),
-        fields(block, parsed.headers, spans, limits)?,
-    ))
+        reason: reason(block),
+        version: version(minor),
+        fields: fields(block, parsed.headers, spans, limits)?,
+    })
 }
 
 /// Where the reason phrase lies. (httparse gives none where it has bytes above 127.)
@@ -211,7 +190,10 @@ fn fields(
     mut spans: Vec<FieldSpan>,
     limits: &Limits,
 ) -> Result<Fields, RemoteError> {
-    let mut fields = Fields::default();
+    if lines.len() > limits.fields {
+        return Err(RemoteError::TooManyFields);
+    }
+    let mut facts = Facts::default();
     spans.clear();
     spans.reserve(lines.len());
     for line in lines {
@@ -222,18 +204,19 @@ fn fields(
             value: value.start,
             value_end: value.end,
         });
-        fields
-            .facts
-            .note(Field::new(line.name.as_bytes(), line.value).map_err(|_| {
-                // httparse and this crate agree on what a field may hold; ask twice, trust once.
-                RemoteError::InvalidField
-            })?);
+        // httparse and this crate agree on what a field may hold: to look at each byte again would be
+        // a quarter of what a head costs.
+        debug_assert!(Field::new(line.name.as_bytes(), line.value).is_ok());
+        facts.note(Field::checked(line.name.as_bytes(), line.value));
     }
-    if fields.facts.connection.length() > limits.connection_options {
+    if facts.connection.length() > limits.connection_options {
         return Err(RemoteError::TooManyFields);
     }
-    fields.spans = spans;
-    Ok(fields)
+    Ok(Fields {
+        block: Bytes::new(),
+        spans,
+        facts,
+    })
 }
 
 /// Where `part` lies in `block`, of which it is a sub-slice. Both are below 4 GiB by

@@ -147,6 +147,11 @@ impl Scan {
         buffered.saturating_sub(self.start)
     }
 
+    /// Nothing of the section has been looked at.
+    pub(crate) const fn is_fresh(&self) -> bool {
+        self.seen == 0
+    }
+
     /// Whether there are bytes that have not been looked at.
     pub(crate) const fn has_unseen(&self, buffered: usize) -> bool {
         self.seen < buffered

@@ -88,11 +88,8 @@ fn split_port(authority: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
             (inside, behind.get(1..).filter(|_| is_address)?)
         }
         _ => {
-            let end = memchr::memchr(b':', authority).unwrap_or(authority.len());
-            let (name, behind) = authority.split_at_checked(end)?;
-            name.iter()
-                .all(|&byte| is_reg_name_byte(byte))
-                .then_some((name, behind))?
+            let end = authority.iter().position(|&byte| !is_reg_name_byte(byte));
+            authority.split_at_checked(end.unwrap_or(authority.len()))?
         }
     };
     match rest {
@@ -103,11 +100,24 @@ fn split_port(authority: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
     }
 }
 
-/// A byte of `reg-name` (RFC 3986 §3.2.2).
+/// A byte of `reg-name` (RFC 3986 §3.2.2), by a table: each byte of each Host asks.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "an array of 256 has a place for each byte"
+)]
 const fn is_reg_name_byte(byte: u8) -> bool {
-    matches!(byte,
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'%'
-        | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=')
+    const REG_NAME: [bool; 256] = {
+        let mut table = [false; 256];
+        let mut byte = 0_u8;
+        while byte < 128 {
+            table[byte as usize] = matches!(byte,
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'%'
+                | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=');
+            byte += 1;
+        }
+        table
+    };
+    REG_NAME[byte as usize]
 }
 
 #[cfg(test)]

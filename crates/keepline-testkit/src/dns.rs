@@ -20,6 +20,8 @@ pub enum Answer {
     Failure,
     /// There is no such name (NXDOMAIN).
     NoSuchName,
+    /// Nothing at all.
+    Silence,
 }
 
 /// A name server on a loopback port. Dropping it closes the port.
@@ -94,6 +96,7 @@ fn reply(message: &[u8], answer: &Answer, ttl: u32) -> Option<Vec<u8>> {
         Answer::Addresses(_) => (0, &[][..]),
         Answer::Failure => (2, &[][..]),
         Answer::NoSuchName => (3, &[][..]),
+        Answer::Silence => return None,
     };
     let count = u16::try_from(addresses.len()).ok()?.to_be_bytes();
     let mut reply = message[..2].to_vec();

@@ -161,6 +161,9 @@ impl Driver {
         if self.output.capacity() == 0 {
             self.output = buffer::lend_output();
         }
+        if self.can_append() {
+            return;
+        }
         self.output
             .extend_from_slice(&std::mem::take(&mut self.piece));
         self.output

@@ -100,6 +100,10 @@ pub(super) async fn run(
     while work.lock().working > 0 {
         // Another look, or the last worker has ended.
         let _ = tokio::time::timeout(pause, work.ended.notified()).await;
+        if work.schedule.drops_all() {
+            workers.iter().for_each(JoinHandle::abort);
+            break;
+        }
         for worker in timeout.map(|x| overdue(&work, x)).unwrap_or_default() {
             // Dropped, it closes its connection; its place is taken by another.
             workers[worker].abort();

@@ -11,8 +11,8 @@ mod report;
 mod schedule;
 mod tally;
 
+use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -22,18 +22,22 @@ use keepline::client::Versions;
 use keepline::net::Stream;
 use keepline::{Stats, Transport};
 use tokio::net::UnixStream;
+use tokio::signal::unix::{SignalKind, signal};
 
 pub(crate) use args::Args;
 
 use self::engine::Asked;
 use self::report::Ran;
-use self::schedule::Schedule;
+use self::schedule::{Ending, Schedule};
 use self::tally::Tally;
 use crate::failure::{Failure, Stop, Verdict};
 use crate::get::{content, tls, url};
 use crate::output::Screen;
 use crate::runtime;
 use crate::summary::Summary;
+
+/// It is looked so often whether the run is over.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// Runs the sub-command.
 pub(crate) fn run(args: &Args, screen: &mut Screen) -> Result<Verdict, Stop> {
@@ -50,13 +54,14 @@ pub(crate) fn run(args: &Args, screen: &mut Screen) -> Result<Verdict, Stop> {
     let transports = (0..args.threads)
         .map(|thread| transports(args, &asked.uri, connections_of(args, thread)))
         .collect::<Result<Vec<_>, _>>()?;
-    let stops = Arc::new(AtomicBool::new(false));
+    let ending = Arc::new(Ending::default());
     let begin = Instant::now();
     let mut threads = Vec::new();
     for (thread, transports) in (0..args.threads).zip(transports) {
-        threads.push(start(args, &asked, (thread, transports), begin, &stops)?);
+        threads.push(start(args, &asked, (thread, transports), begin, &ending)?);
     }
-    let is_whole = wait(args, begin, &threads, &stops, screen)?;
+    let is_whole = runtime::block_on(wait(args, begin, &threads, &ending, screen))??;
+    screen.finish();
     let mut ran = Ran::new(is_whole);
     for thread in threads {
         let ended = thread.handle.join();
@@ -161,7 +166,7 @@ fn start(
     asked: &Asked,
     (thread, transports): (u16, Vec<Transport>),
     begin: Instant,
-    stops: &Arc<AtomicBool>,
+    ending: &Arc<Ending>,
 ) -> Result<Thread, Failure> {
     let part = |whole| share(whole, args.threads, thread);
     let rate = args
@@ -172,7 +177,7 @@ fn start(
         f64::from(thread) / rate / f64::from(args.threads)
     });
     let begin = begin + Duration::from_secs_f64(offset);
-    let schedule = Schedule::new(begin, args.requests.map(part), rate, Arc::clone(stops));
+    let schedule = Schedule::new(begin, args.requests.map(part), rate, Arc::clone(ending));
     let schedule = Arc::new(schedule);
     let depth = args.pipeline.max(args.streams);
     let in_flight = connections_of(args, thread) * usize::from(depth);
@@ -190,44 +195,56 @@ fn start(
     Ok(Thread { handle, schedule })
 }
 
-/// Waits for the end of the run. `false`: somebody broke it off.
-fn wait(
+/// Waits for the end of the run. `false`: somebody broke it off: once, and no more requests start;
+/// twice, and those in progress are not waited for.
+async fn wait(
     args: &Args,
     begin: Instant,
     threads: &[Thread],
-    stops: &AtomicBool,
+    ending: &Ending,
     screen: &mut Screen,
-) -> Result<bool, Failure> {
-    let end = begin + args.duration;
-    let is_whole = runtime::block_on(async {
-        let interrupted = tokio::signal::ctrl_c();
-        tokio::pin!(interrupted);
-        loop {
-            if threads.iter().all(|thread| thread.handle.is_finished()) {
-                return true;
-            }
-            let rest = match args.requests {
-                Some(_) => Duration::MAX,
-                None => end.saturating_duration_since(Instant::now()),
-            };
-            if rest.is_zero() {
-                return true;
-            }
-            if args.requests.is_none() {
-                screen.countdown("load", end);
-            }
-            let pause = rest.min(Duration::from_millis(20));
-            tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                _ = &mut interrupted => return false,
+) -> io::Result<bool> {
+    // One for the whole run: an interrupt that comes between two waits is heard too.
+    let mut interrupts = signal(SignalKind::interrupt())?;
+    let end = args.requests.is_none().then(|| begin + args.duration);
+    if let Some(end) = end {
+        screen.countdown("load", end);
+    }
+    let mut is_whole = true;
+    while !threads.iter().all(|thread| thread.handle.is_finished()) {
+        if end.is_some_and(|end| Instant::now() >= end) {
+            ending.start_none();
+        }
+        show(args, begin, threads, ending, screen);
+        let rest = end.map(|end| end.saturating_duration_since(Instant::now()));
+        let pause = rest
+            .filter(|rest| !rest.is_zero())
+            .unwrap_or(PAUSE)
+            .min(PAUSE);
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            _ = interrupts.recv() => {
+                is_whole = false;
+                if ending.starts_none() {
+                    ending.drop_all();
+                }
+                ending.start_none();
             }
         }
-    })?;
-    if args.requests.is_none() || !is_whole {
-        stops.store(true, Ordering::Relaxed);
     }
-    screen.finish();
     Ok(is_whole)
+}
+
+/// How far it has come.
+fn show(args: &Args, begin: Instant, threads: &[Thread], ending: &Ending, screen: &mut Screen) {
+    let started = threads.iter().map(|thread| thread.schedule.started()).sum();
+    if ending.starts_none() {
+        screen.doing("waiting for the last answers (Ctrl-C drops them)");
+    } else if let Some(total) = args.requests {
+        screen.progress(started, total, begin);
+    } else {
+        screen.doing(format!("{started} requests"));
+    }
 }
 
 impl Ran {

@@ -5,7 +5,7 @@
 //! a thread of its own sleeps until each, since the runtime's timers know only milliseconds.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -23,8 +23,35 @@ pub(super) struct Schedule {
     /// Requests in all, if they are counted.
     requests: Option<u64>,
     taken: AtomicU64,
-    stops: Arc<AtomicBool>,
+    ending: Arc<Ending>,
     rate: Option<Rate>,
+}
+
+/// How far the end of the run has come, for all threads.
+#[derive(Debug, Default)]
+pub(super) struct Ending(AtomicU8);
+
+impl Ending {
+    const STARTS_NONE: u8 = 1;
+    const DROPS_ALL: u8 = 2;
+
+    /// No further request starts.
+    pub(super) fn start_none(&self) {
+        self.0.fetch_max(Self::STARTS_NONE, Ordering::Relaxed);
+    }
+
+    /// Nor is anything waited for.
+    pub(super) fn drop_all(&self) {
+        self.0.fetch_max(Self::DROPS_ALL, Ordering::Relaxed);
+    }
+
+    pub(super) fn starts_none(&self) -> bool {
+        self.0.load(Ordering::Relaxed) >= Self::STARTS_NONE
+    }
+
+    pub(super) fn drops_all(&self) -> bool {
+        self.0.load(Ordering::Relaxed) >= Self::DROPS_ALL
+    }
 }
 
 #[derive(Debug)]
@@ -37,18 +64,18 @@ struct Rate {
 }
 
 impl Schedule {
-    /// `requests`: how many, or until `stops` is set. `rate`: a second.
+    /// `requests`: how many, or until `ending` says so. `rate`: a second.
     pub(super) fn new(
         begin: Instant,
         requests: Option<u64>,
         rate: Option<f64>,
-        stops: Arc<AtomicBool>,
+        ending: Arc<Ending>,
     ) -> Self {
         Self {
             begin,
             requests,
             taken: AtomicU64::new(0),
-            stops,
+            ending,
             rate: rate.map(|rate| Rate {
                 interval: 1e9 / rate,
                 due: Semaphore::new(0),
@@ -63,7 +90,7 @@ impl Schedule {
         if let Some(rate) = &self.rate {
             rate.due.acquire().await.ok()?.forget();
         }
-        if self.stops.load(Ordering::Relaxed) {
+        if self.ending.starts_none() {
             return None;
         }
         let number = self.taken.fetch_add(1, Ordering::Relaxed);
@@ -71,6 +98,17 @@ impl Schedule {
             return None;
         }
         Some(self.rate.as_ref().map(|rate| self.begin + rate.at(number)))
+    }
+
+    /// Requests that have started.
+    pub(super) fn started(&self) -> u64 {
+        let taken = self.taken.load(Ordering::Relaxed);
+        taken.min(self.requests.unwrap_or(u64::MAX))
+    }
+
+    /// What is in progress is not waited for any more.
+    pub(super) fn drops_all(&self) -> bool {
+        self.ending.drops_all()
     }
 
     /// Requests that were to start and never did, since all connections were busy.
@@ -85,7 +123,7 @@ impl Schedule {
     pub(super) fn pace(&self) {
         let Some(rate) = &self.rate else { return };
         let mut issued = 0;
-        while !self.stops.load(Ordering::Relaxed) {
+        while !self.ending.starts_none() {
             let elapsed = self.begin.elapsed();
             let due = self
                 .requests
@@ -139,7 +177,7 @@ mod tests {
             assert_eq!(schedule.next().await, Some(None));
         }
         assert_eq!(schedule.next().await, None);
-        schedule.stops.store(true, Ordering::Relaxed);
+        schedule.ending.start_none();
         assert_eq!(schedule.next().await, None);
     }
 
@@ -167,7 +205,7 @@ mod tests {
             tokio::task::yield_now().await;
         }
         assert!(schedule.next().await.is_some());
-        schedule.stops.store(true, Ordering::Relaxed);
+        schedule.ending.start_none();
         pacer.join().unwrap();
         assert_eq!(schedule.next().await, None);
         assert!(schedule.missed() >= 9);

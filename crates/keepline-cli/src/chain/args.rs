@@ -39,8 +39,8 @@ Examples:
     curl  reuses for 118 s (documented)
       │   INVERTED: alb closes 58 s before curl stops reusing
     alb   closes after 60 s (documented), reuses for 60 s (documented)
-      │   INVERTED: node closes 54.0s before alb stops reusing
-    node  closes after 6.00s (measured)
+      │   INVERTED: node closes 54 s before alb stops reusing
+    node  closes after 6 s (measured)
 
     curl and alb: do one of these
       at alb      idle_timeout.timeout_seconds = 130
@@ -48,7 +48,7 @@ Examples:
 
     alb and node: do one of these
       at node     server.keepAliveTimeout = 66000; server.headersTimeout = 67000
-      at alb      idle_timeout.timeout_seconds = 4
+      at alb      idle_timeout.timeout_seconds = 5
 
   Nothing to measure, one side changed:
     $ keepline chain nginx:client=30s gunicorn:server=75s

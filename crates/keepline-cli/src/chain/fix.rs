@@ -27,7 +27,7 @@ pub(crate) fn fixes(client: &Hop, server: &Hop, round_trip: Duration) -> Vec<Fix
         return Vec::new();
     };
     let mut fixes = Vec::new();
-    if let Timeout::After(time) = client_side.timeout {
+    if let Timeout::After(time) = client_side.timeout.at_the_longest() {
         let known = server.product.and_then(|product| product.server);
         let needed = whole_seconds(time + margin(time, round_trip));
         let template = known.and_then(|known| known.setting);
@@ -41,7 +41,7 @@ pub(crate) fn fixes(client: &Hop, server: &Hop, round_trip: Duration) -> Vec<Fix
             });
         }
     }
-    if let Timeout::After(time) = server_side.timeout {
+    if let Timeout::After(time) = server_side.timeout.at_the_shortest() {
         let known = client.product.and_then(|product| product.client);
         let safe = safe_idle_timeout(time, round_trip);
         let template = known.and_then(|known| known.setting);
@@ -109,8 +109,16 @@ mod tests {
             (
                 "haproxy",
                 "apache",
-                None,
-                Some("server … pool-purge-delay 4000ms (and http-reuse safe)"),
+                Some("KeepAliveTimeout 44"),
+                Some(
+                    "server … pool-purge-delay 500ms (with many connections they last for some 8 of these)",
+                ),
+            ),
+            (
+                "alb",
+                "haproxy:server=10s",
+                Some("timeout http-keep-alive 66s"),
+                Some("idle_timeout.timeout_seconds = 9"),
             ),
             ("mine:client=10s", "yours:server=5s", Some(""), Some("")),
         ] {

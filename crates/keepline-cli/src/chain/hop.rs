@@ -27,12 +27,13 @@ pub(crate) struct Side {
     pub(crate) evidence: Evidence,
 }
 
-impl From<Known> for Side {
-    fn from(known: Known) -> Self {
-        Self {
-            timeout: known.timeout,
+impl Side {
+    /// What is known of a product, if it has a default.
+    pub(crate) fn of(known: Known) -> Option<Self> {
+        Some(Self {
+            timeout: known.timeout?,
             evidence: known.evidence,
-        }
+        })
     }
 }
 
@@ -45,7 +46,7 @@ impl Hop {
         {
             self.product = Some(product);
             self.is_guessed = true;
-            self.client = self.client.or_else(|| product.client.map(Side::from));
+            self.client = self.client.or_else(|| product.client.and_then(Side::of));
         }
     }
 }
@@ -69,8 +70,12 @@ pub(crate) fn parse(text: &str) -> Result<Hop, String> {
         product,
         is_guessed: false,
         url: url.map(str::to_owned),
-        server: product.and_then(|product| product.server).map(Side::from),
-        client: product.and_then(|product| product.client).map(Side::from),
+        server: product
+            .and_then(|product| product.server)
+            .and_then(Side::of),
+        client: product
+            .and_then(|product| product.client)
+            .and_then(Side::of),
     };
     for time in times.into_iter().flat_map(|times| times.split(',')) {
         give(&mut hop, time)?;

@@ -45,10 +45,11 @@ impl Evidence {
 /// A timeout that a product has, and the setting that changes it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Known {
-    pub(crate) timeout: Timeout,
+    /// `None`: it has no default.
+    pub(crate) timeout: Option<Timeout>,
     pub(crate) evidence: Evidence,
-    /// The setting, where `{s}` stands for seconds, `{ms}` for milliseconds and `{ms+1000}` for a
-    /// second more; nothing if it cannot be changed.
+    /// The setting, where `{s}` stands for seconds, `{ms}` for milliseconds, `{ms+1000}` for a second
+    /// more and `{ms/8}` for an eighth; nothing if it cannot be changed.
     pub(crate) setting: Option<&'static str>,
 }
 
@@ -80,7 +81,16 @@ pub(crate) fn of_server_field(field: &str) -> Option<&'static Product> {
 
 const fn known(seconds: u64, evidence: Evidence, setting: &'static str) -> Option<Known> {
     Some(Known {
-        timeout: Timeout::After(Duration::from_secs(seconds)),
+        timeout: Some(Timeout::After(Duration::from_secs(seconds))),
+        evidence,
+        setting: Some(setting),
+    })
+}
+
+const fn between(from: u64, to: u64, evidence: Evidence, setting: &'static str) -> Option<Known> {
+    let (from, to) = (Duration::from_secs(from), Duration::from_secs(to));
+    Some(Known {
+        timeout: Some(Timeout::Between(from, to)),
         evidence,
         setting: Some(setting),
     })
@@ -88,7 +98,7 @@ const fn known(seconds: u64, evidence: Evidence, setting: &'static str) -> Optio
 
 const fn fixed(seconds: u64, evidence: Evidence) -> Option<Known> {
     Some(Known {
-        timeout: Timeout::After(Duration::from_secs(seconds)),
+        timeout: Some(Timeout::After(Duration::from_secs(seconds))),
         evidence,
         setting: None,
     })
@@ -96,7 +106,7 @@ const fn fixed(seconds: u64, evidence: Evidence) -> Option<Known> {
 
 const fn never(evidence: Evidence, setting: &'static str) -> Option<Known> {
     Some(Known {
-        timeout: Timeout::Never,
+        timeout: Some(Timeout::Never),
         evidence,
         setting: Some(setting),
     })
@@ -181,7 +191,7 @@ pub(crate) const PRODUCTS: &[Product] = &[
         None,
         None,
         Some(Known {
-            timeout: Timeout::Never,
+            timeout: Some(Timeout::Never),
             evidence: Documented,
             setting: None,
         }),
@@ -252,13 +262,23 @@ pub(crate) const PRODUCTS: &[Product] = &[
             "upstream { … keepalive_timeout {ms}ms; }",
         ),
     ),
+    // As a server it has no default: `timeout http-keep-alive`, or else `timeout client`, is the
+    // operator's. As a client it has no timer of each connection: every pool-purge-delay (5 s) it
+    // closes half of those that were not needed lately. One connection lasts for three of these, of 64
+    // the last for eight.
     product(
         "haproxy",
         None,
-        None,
-        never(
-            Documented,
-            "server … pool-purge-delay {ms}ms (and http-reuse safe)",
+        Some(Known {
+            timeout: None,
+            evidence: Documented,
+            setting: Some("timeout http-keep-alive {s}s"),
+        }),
+        between(
+            15,
+            40,
+            Verified("2.6.12"),
+            "server … pool-purge-delay {ms/8}ms (with many connections they last for some 8 of these)",
         ),
     ),
     product(
@@ -342,12 +362,14 @@ pub(crate) const PRODUCTS: &[Product] = &[
         ),
         None,
     ),
-    // It says 5 s, and since 20 closes a second later.
+    // It tells 5 s. Newer ones, 20.20.2 among them, close a second later: the buffer that 24.6 has made
+    // a setting, keepAliveTimeoutBuffer.
     product(
         "node",
         None,
-        known(
+        between(
             5,
+            6,
             Verified("20.20.2"),
             "server.keepAliveTimeout = {ms}; server.headersTimeout = {ms+1000}",
         ),
@@ -422,6 +444,7 @@ pub(crate) fn setting(template: &str, timeout: Duration, rounding: Rounding) -> 
     template
         .replace("{s}", &s.to_string())
         .replace("{ms+1000}", &(ms + 1000).to_string())
+        .replace("{ms/8}", &(ms / 8).to_string())
         .replace("{ms}", &ms.to_string())
 }
 

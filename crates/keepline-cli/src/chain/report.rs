@@ -62,6 +62,13 @@ fn sides(hop: &Hop, is_first: bool, is_last: bool) -> String {
     let client = match (is_last, hop.client) {
         (true, _) => None,
         (false, None) => Some("reuses for an unknown time".to_owned()),
+        (
+            false,
+            Some(Side {
+                timeout: Timeout::Never,
+                evidence,
+            }),
+        ) => Some(format!("reuses for ever ({})", evidence.name())),
         (false, Some(side)) => Some(format!(
             "reuses for {} ({})",
             side.timeout,
@@ -102,8 +109,12 @@ fn words(link: &Link<'_>) -> (String, anstyle::Style) {
                 Some(_) if link.server.server.is_some() => {
                     format!("{server} was not measured for so long: --budget takes more")
                 }
-                None => format!("{client} is not known as a client: say {client}:client=60s"),
-                Some(_) => format!("{server} is not known as a server: say {server}:server=60s"),
+                None => {
+                    format!("for how long {client} reuses is not known: say {client}:client=60s")
+                }
+                Some(_) => {
+                    format!("for how long {server} waits is not known: say {server}:server=60s")
+                }
             };
             (format!("unknown: {side}"), NOTABLE)
         }
@@ -153,12 +164,15 @@ fn as_json(hops: &[Hop], links: &[Link<'_>], screen: &mut Screen) -> Result<(), 
 
 fn side_json(side: Option<Side>) -> Value {
     side.map_or(Value::Null, |side| {
-        let seconds = match side.timeout {
-            Timeout::After(time) => time.as_secs_f64().into(),
-            Timeout::AtLeast(time) => return json!({"at_least_seconds": time.as_secs_f64(), "known": side.evidence.name()}),
-            Timeout::Never => Value::from("never"),
+        let mut told = match side.timeout {
+            Timeout::After(time) => json!({"seconds": time.as_secs_f64()}),
+            Timeout::Between(from, to) => {
+                json!({"from_seconds": from.as_secs_f64(), "to_seconds": to.as_secs_f64()})
+            }
+            Timeout::AtLeast(time) => json!({"at_least_seconds": time.as_secs_f64()}),
+            Timeout::Never => json!({"seconds": "never"}),
         };
-        let mut told = json!({"seconds": seconds, "known": side.evidence.name()});
+        told["known"] = side.evidence.name().into();
         if let Some(version) = side.evidence.version() {
             told["version"] = version.into();
         }
@@ -212,8 +226,8 @@ pub(super) fn products(json: bool, screen: &mut Screen) -> Result<(), Stop> {
         for product in PRODUCTS {
             screen.line(json!({
                 "name": product.name,
-                "server_idle": side_json(product.server.map(Side::from)),
-                "client_idle": side_json(product.client.map(Side::from)),
+                "server_idle": side_json(product.server.and_then(Side::of)),
+                "client_idle": side_json(product.client.and_then(Side::of)),
             }))?;
         }
         return Ok(());
@@ -230,8 +244,12 @@ pub(super) fn products(json: bool, screen: &mut Screen) -> Result<(), Stop> {
     let mut table = Table::new(&columns.map(|name| (name, Align::Left)));
     for product in PRODUCTS {
         let (server, client) = (product.server, product.client);
-        let time =
-            |known: Option<Known>| known.map_or_else(String::new, |it| it.timeout.to_string());
+        let time = |known: Option<Known>| {
+            known.map_or_else(String::new, |it| match it.timeout {
+                Some(timeout) => timeout.to_string(),
+                None => "as it is told".to_owned(),
+            })
+        };
         let evidence = |known: Option<Known>| {
             known.map_or_else(String::new, |it| {
                 let version = it.evidence.version().map(|version| format!(" ({version})"));

@@ -15,19 +15,45 @@ use crate::human::Time;
 pub(crate) enum Timeout {
     /// It closes after this.
     After(Duration),
+    /// It closes after something between the two: that depends on its version, or on its load.
+    Between(Duration, Duration),
     /// It was alive after this; how much longer it keeps one was not measured.
     AtLeast(Duration),
     /// It has no such timer.
     Never,
 }
 
+impl Timeout {
+    /// What it is at the worst as a client: of a range, the end.
+    pub(crate) const fn at_the_longest(self) -> Self {
+        match self {
+            Self::Between(_, to) => Self::After(to),
+            other => other,
+        }
+    }
+
+    /// What it is at the worst as a server: of a range, the beginning.
+    pub(crate) const fn at_the_shortest(self) -> Self {
+        match self {
+            Self::Between(from, _) => Self::After(from),
+            other => other,
+        }
+    }
+}
+
 impl fmt::Display for Timeout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::After(time) if time.subsec_millis() == 0 && time.as_secs() < 600 => {
-                write!(f, "{} s", time.as_secs())
+            // What was measured is not exact to the millisecond.
+            Self::After(time) => {
+                let near = Duration::from_millis(5);
+                let later = *time + near;
+                match later.subsec_nanos() <= 2 * near.subsec_nanos() && later.as_secs() < 600 {
+                    true => write!(f, "{} s", later.as_secs()),
+                    false => Time(*time).fmt(f),
+                }
             }
-            Self::After(time) => Time(*time).fmt(f),
+            Self::Between(from, to) => write!(f, "{} to {}", Self::After(*from), Self::After(*to)),
             Self::AtLeast(time) => write!(f, "more than {}", Self::After(*time)),
             Self::Never => f.write_str("for ever"),
         }
@@ -79,25 +105,34 @@ pub(crate) fn check(
     server: Option<Timeout>,
     round_trip: Duration,
 ) -> Verdict {
+    let client = client.map(Timeout::at_the_longest);
+    let server = server.map(Timeout::at_the_shortest);
     match (client, server) {
         (_, Some(Timeout::Never)) => Verdict::Holds,
         (None | Some(Timeout::AtLeast(_)), _)
         | (_, None)
         | (Some(Timeout::Never), Some(Timeout::AtLeast(_))) => Verdict::Unknown,
-        (Some(Timeout::After(client)), Some(Timeout::AtLeast(server))) => {
-            match server >= client + margin(client, round_trip) {
-                true => Verdict::Holds,
-                false => Verdict::Unknown,
-            }
+        (
+            Some(Timeout::After(client) | Timeout::Between(_, client)),
+            Some(Timeout::AtLeast(server)),
+        ) => match server >= client + margin(client, round_trip) {
+            true => Verdict::Holds,
+            false => Verdict::Unknown,
+        },
+        (Some(Timeout::Never), Some(Timeout::After(_) | Timeout::Between(..))) => {
+            Verdict::Inverted { by: None }
         }
-        (Some(Timeout::Never), Some(Timeout::After(_))) => Verdict::Inverted { by: None },
-        (Some(Timeout::After(client)), Some(Timeout::After(server))) => {
+        (
+            Some(Timeout::After(client) | Timeout::Between(_, client)),
+            Some(Timeout::After(server) | Timeout::Between(server, _)),
+        ) => {
             let needed = margin(client, round_trip);
             match server.checked_sub(client) {
                 None => Verdict::Inverted {
                     by: Some(client - server),
                 },
-                Some(spare) if spare < needed => Verdict::TooClose { spare, needed },
+                // What is measured misses a round figure by a millisecond now and then.
+                Some(spare) if spare < needed - needed / 100 => Verdict::TooClose { spare, needed },
                 Some(_) => Verdict::Holds,
             }
         }
@@ -109,9 +144,30 @@ mod tests {
     use super::*;
 
     #[test]
+    fn whole_seconds_are_written_so_also_where_they_were_measured() {
+        for (ms, text) in [
+            (6000, "6 s"),
+            (5996, "6 s"),
+            (6004, "6 s"),
+            (6020, "6.02s"),
+            (250, "250ms"),
+            (600_000, "10m00s"),
+        ] {
+            let time = Timeout::After(Duration::from_millis(ms));
+            assert_eq!(time.to_string(), text);
+        }
+        let range = Timeout::Between(Duration::from_secs(15), Duration::from_secs(40));
+        assert_eq!(range.to_string(), "15 s to 40 s");
+    }
+
+    #[test]
     fn a_server_has_to_outlive_its_client_by_the_margin() {
         let after = |seconds| Some(Timeout::After(Duration::from_secs_f64(seconds)));
         let at_least = |seconds| Some(Timeout::AtLeast(Duration::from_secs_f64(seconds)));
+        let between = |from, to| {
+            let seconds = Duration::from_secs_f64;
+            Some(Timeout::Between(seconds(from), seconds(to)))
+        };
         let never = Some(Timeout::Never);
         let s = Duration::from_secs;
         for (client, server, verdict) in [
@@ -142,6 +198,13 @@ mod tests {
                     spare: s(5),
                     needed: s(6),
                 },
+            ),
+            (after(5.0), after(5.9996), Verdict::Holds),
+            (between(15.0, 40.0), after(44.0), Verdict::Holds),
+            (
+                between(15.0, 40.0),
+                between(5.0, 6.0),
+                Verdict::Inverted { by: Some(s(35)) },
             ),
             (after(60.0), at_least(86.0), Verdict::Holds),
             (after(90.0), at_least(86.0), Verdict::Unknown),

@@ -7,16 +7,20 @@
 
 use std::time::Duration;
 
+use http::StatusCode;
 use serde_json::{Value, json};
 
+use super::behaviour::After;
+use super::requests::RowEnd;
 use super::schedule::{Ending, Race};
-use super::{Facts, requests::RowEnd};
+use super::{Facts, Promise};
 use crate::human::Time;
 
 /// The idle timeout that is safe for a client, where a server waits for `low` at least.
 pub(crate) fn safe_idle_timeout(low: Duration, round_trip: Duration) -> Duration {
     let margin = (low / 10).max(Duration::from_secs(1).min(low / 2));
-    rounded_down(low.saturating_sub(margin + round_trip))
+    // What is measured misses a round figure by a millisecond now and then.
+    rounded_down(low.saturating_sub(margin + round_trip) + margin / 200)
 }
 
 /// A round figure, and never more: whole seconds from ten seconds on, tenths from one on,
@@ -81,13 +85,15 @@ pub(crate) struct Advice {
 pub(crate) fn advise(facts: &Facts) -> Advice {
     let mut sentences = Vec::new();
     let mut safe = None;
-    match facts
-        .idle
-        .as_ref()
-        .map(|idle| (idle.edge, idle.alive_after))
-    {
+    let idle = facts.idle.as_ref();
+    match idle.map(|idle| (facts.edge(), idle.alive_after)) {
         _ if facts.requests_per_connection() == Some(1) => sentences.push(
             "The server closes every connection after one answer: there is nothing to reuse."
+                .to_owned(),
+        ),
+        _ if facts.is_interrupted() => sentences.push(
+            "All connections ended at the same moment, the busy one too: the server was restarted, \
+             or the way to it broke, and how long it waits is not known from that; measure again."
                 .to_owned(),
         ),
         None => sentences.push("The idle timeout could not be measured.".to_owned()),
@@ -103,6 +109,7 @@ pub(crate) fn advise(facts: &Facts) -> Advice {
         }
     }
     sentences.extend(limits(facts));
+    sentences.extend(doubts(facts));
     Advice {
         sentence: sentences.join(" "),
         safe,
@@ -149,12 +156,23 @@ fn limits(facts: &Facts) -> Vec<String> {
         _ => {}
     }
     if let Some(age) = facts.max_age() {
-        sentences.push(format!(
-            "It ends connections that are {} old even if they are busy.",
-            seconds(age)
-        ));
+        let pause = facts.age.map(|age| age.pause).unwrap_or_default();
+        let is_near = facts
+            .edge()
+            .is_some_and(|edge| edge.middle.abs_diff(age) <= pause.max(age / 10));
+        sentences.push(match is_near {
+            false => format!(
+                "It ends connections that are {} old even if they are busy.",
+                seconds(age)
+            ),
+            true => format!(
+                "A busy connection ends after {} too, so that may be an age, and the idle timeout \
+                 longer.",
+                seconds(age)
+            ),
+        });
     }
-    if !facts.is_truthful() {
+    if facts.promise() == Promise::Broken {
         sentences.push("What its Keep-Alive field promises is more than it holds.".to_owned());
     }
     if let Some(Race { lost, asked, .. }) = facts.idle.as_ref().and_then(|idle| idle.race)
@@ -165,7 +183,49 @@ fn limits(facts: &Facts) -> Vec<String> {
              a retry would have failed."
         ));
     }
+    for (trigger, _) in facts
+        .after
+        .iter()
+        .filter(|(_, after)| after.is_some_and(After::breaks))
+    {
+        sentences.push(format!(
+            "After {} the connection is of no use, and is not closed: let the client close it.",
+            trigger.words()
+        ));
+    }
     sentences
+}
+
+/// Why it may not be the server that was measured.
+fn doubts(facts: &Facts) -> Vec<String> {
+    let mut sentences = Vec::new();
+    let status = words(facts.status);
+    if facts.status.is_server_error() {
+        sentences.push(format!(
+            "It answers {status}: if a proxy says so, all this is the proxy's doing."
+        ));
+    } else if facts.status.is_client_error() || facts.status.is_redirection() {
+        sentences.push(format!(
+            "It answers {status}: what was measured is who says so, and another path may lead to \
+             another server."
+        ));
+    }
+    if let Some(turned) = facts.turned {
+        sentences.push(format!(
+            "It answered {status} at first and {} later: what was asked after that says nothing; \
+             --requests makes fewer.",
+            words(turned)
+        ));
+    }
+    sentences
+}
+
+/// A status and its name.
+pub(super) fn words(status: StatusCode) -> String {
+    match status.canonical_reason() {
+        Some(reason) => format!("{} ({reason})", status.as_u16()),
+        None => status.as_u16().to_string(),
+    }
 }
 
 /// The advice as JSON.
@@ -199,7 +259,8 @@ mod tests {
             (60.0, 0.0, 54.0),
             (60.0, 0.3, 53.0),
             (5.0, 0.0, 4.0),
-            (3.0, 0.0002, 1.9),
+            (3.0, 0.0002, 2.0),
+            (5.9996, 0.0002, 5.0),
             (2.0, 0.0, 1.0),
             (1.5, 0.0, 0.75),
             (0.25, 0.0, 0.12),

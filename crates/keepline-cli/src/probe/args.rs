@@ -19,13 +19,13 @@ pub(crate) struct Args {
     /// Be done after so long, whatever is known by then
     #[arg(long, value_name = "DUR", default_value = "90s", value_parser = budget)]
     pub(crate) budget: Duration,
+    /// One line of JSON for each connection that was idle, and one with the result last
+    #[arg(long)]
+    pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) polite: PoliteArgs,
     #[command(flatten)]
     pub(crate) tls: TlsArgs,
-    /// One line of JSON for each connection that was idle, and one with the result last
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 /// How much a server may be bothered. 48 connections are opened in all (30 for a host that is not
@@ -65,13 +65,13 @@ Examples:
     pipelining    answers in order
     after a FIN   answers all the same
 
-    The server ends idle connections after 3.00s (FIN): a client idle timeout of 1.90s or less is safe. It closes after 7 requests, and says so, which costs no request.
+    The server ends idle connections after 3.00s (FIN): a client idle timeout of 2.00s or less is safe. It closes after 7 requests, and says so, which costs no request.
 
-      keepline  Transport::builder().idle_timeout(Duration::from_millis(1900))
-      Go        http.Transport{IdleConnTimeout: 1900 * time.Millisecond}
-      reqwest   ClientBuilder::pool_idle_timeout(Duration::from_millis(1900))
-      nginx     upstream { … keepalive_timeout 1900ms; }
-      ALB       idle_timeout.timeout_seconds = 1
+      keepline  Transport::builder().idle_timeout(Duration::from_millis(2000))
+      Go        http.Transport{IdleConnTimeout: 2000 * time.Millisecond}
+      reqwest   ClientBuilder::pool_idle_timeout(Duration::from_millis(2000))
+      nginx     upstream { … keepalive_timeout 2000ms; }
+      ALB       idle_timeout.timeout_seconds = 2
 
   For scripts:
     $ keepline probe --json http://127.0.0.1:8080/ | tail -n 1 | jq .idle_timeout.seconds

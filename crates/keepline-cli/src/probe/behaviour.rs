@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Method, Version};
+use http::{Method, StatusCode, Version};
 
 use super::target::{Shaken, Target};
 use super::wire::{Answer, Lost, Wire};
@@ -77,6 +77,11 @@ pub(crate) enum After {
     Persists { status: u16 },
     /// It was closed after the answer; `told` if the answer said so.
     Closes { status: u16, told: bool },
+    /// The next answer was none to the next request: the server has taken the rest of this one for
+    /// requests, or has answered with content where there is none.
+    Confused { status: u16 },
+    /// Nothing came to the next request.
+    Hangs { status: u16 },
     /// There was no answer at all.
     NotAnswered(Lost),
 }
@@ -84,27 +89,47 @@ pub(crate) enum After {
 impl After {
     pub(crate) const fn closes(self) -> bool {
         match self {
-            Self::Persists { .. } => false,
-            Self::Closes { .. } | Self::NotAnswered(_) => true,
+            Self::Closes { .. } | Self::NotAnswered(Lost::Closed(_)) => true,
+            Self::Persists { .. }
+            | Self::Confused { .. }
+            | Self::Hangs { .. }
+            | Self::NotAnswered(Lost::Silence | Lost::Unfinished | Lost::Malformed) => false,
         }
+    }
+
+    /// The connection is of no use after it, and has not been closed either.
+    pub(crate) const fn breaks(self) -> bool {
+        !self.closes() && !matches!(self, Self::Persists { .. })
     }
 }
 
-/// Tries one of them on a connection of its own.
+/// Tries one of them on a connection of its own. `None` if the server would not have it asked.
 pub(crate) async fn after(target: &Arc<Target>, trigger: Trigger) -> Option<After> {
     let mut wire = target.open().await.ok()?;
     let answer = match provoke(target, &mut wire, trigger).await {
         Ok(answer) => answer,
         Err(lost) => return Some(After::NotAnswered(lost)),
     };
+    if target.is_too_many(answer.status) {
+        return None;
+    }
     let status = answer.status.as_u16();
     Some(match wire.get().await {
+        Ok(next) if is_of_no_request(next.status, target.usual()) => After::Confused { status },
         Ok(_) => After::Persists { status },
-        Err(_) => After::Closes {
+        Err(Lost::Malformed) => After::Confused { status },
+        Err(Lost::Silence | Lost::Unfinished) => After::Hangs { status },
+        Err(Lost::Closed(_)) => After::Closes {
             status,
             told: answer.says_close || answer.version < Version::HTTP_11,
         },
     })
+}
+
+/// What is answered to bytes that are no request. The same GET had `usual` before.
+fn is_of_no_request(status: StatusCode, usual: StatusCode) -> bool {
+    let says_so = matches!(status.as_u16(), 400 | 405 | 408 | 414 | 431 | 501 | 505);
+    says_so && status != usual
 }
 
 async fn provoke(target: &Target, wire: &mut Wire, trigger: Trigger) -> Result<Answer, Lost> {
@@ -162,7 +187,7 @@ async fn expect(target: &Target, wire: &mut Wire) -> Result<Answer, Lost> {
 pub(crate) enum Pipelining {
     /// All are answered, in their order.
     Ordered,
-    /// The connection is closed before all are answered.
+    /// Not all are answered before the connection is closed, or anybody's patience is at its end.
     Refused,
     /// The answers are not those to the requests.
     Broken,
@@ -205,6 +230,16 @@ pub(crate) async fn pipelining(target: &Arc<Target>) -> Option<Pipelining> {
     let mut answers = Vec::new();
     for (method, _) in &requests {
         answers.push(wire.answer(method).await);
+        if answers.last().is_some_and(Result::is_err) {
+            break;
+        }
+    }
+    let all = alone.iter().chain(answers.iter().flatten());
+    if all
+        .into_iter()
+        .any(|answer| target.is_too_many(answer.status))
+    {
+        return None;
     }
     Some(judge(&alone, &answers, wire.has_leftover()))
 }
@@ -215,7 +250,7 @@ fn judge(alone: &[Answer], together: &[Result<Answer, Lost>], has_leftover: bool
             Ok(answer) if answer.status != alone.status => return Pipelining::Broken,
             Ok(_) => {}
             Err(Lost::Malformed) => return Pipelining::Broken,
-            Err(Lost::Closed(_) | Lost::Silence) => return Pipelining::Refused,
+            Err(Lost::Closed(_) | Lost::Silence | Lost::Unfinished) => return Pipelining::Refused,
         }
     }
     if has_leftover {
@@ -257,8 +292,6 @@ pub(crate) async fn tls(target: &Arc<Target>) -> Option<TlsFacts> {
 #[cfg(test)]
 mod tests {
     use std::time::Instant;
-
-    use http::StatusCode;
 
     use super::*;
     use crate::probe::wire::Close;

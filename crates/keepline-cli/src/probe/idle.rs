@@ -36,6 +36,8 @@ pub(crate) struct Scale {
 /// What came of it.
 #[derive(Debug)]
 pub(crate) struct Idle {
+    /// When it began.
+    pub(crate) started: Instant,
     pub(crate) observations: Vec<Observation>,
     pub(crate) edge: Option<Edge>,
     pub(crate) race: Option<Race>,
@@ -63,13 +65,13 @@ pub(crate) async fn measure(
     let waits = watched.chain(schedule::geometric_waits(longest, scale.asked));
     for (place, wait) in (0..).zip(waits) {
         let begin = started + STAGGER * place;
-        first.spawn(observe(Arc::clone(target), begin, wait, end));
+        first.spawn(observe(Arc::clone(target), started, begin, wait, end));
     }
     let (tell_waits, waits) = watch::channel::<Waits>(None);
     let mut second = JoinSet::new();
     for place in 0..scale.around as usize {
         let (target, waits) = (Arc::clone(target), waits.clone());
-        second.spawn(around(target, started + SECOND_SET, place, waits, end));
+        second.spawn(around(target, started, place, waits, end));
     }
     let mut observations = gather(&mut first, end, &mut seen).await;
     if let Some(edge) = schedule::edge(&observations) {
@@ -85,16 +87,17 @@ pub(crate) async fn measure(
             }
         }
     }
-    conclude(observations, round_trip)
+    conclude(started, observations, round_trip)
 }
 
-fn conclude(observations: Vec<Observation>, round_trip: Duration) -> Idle {
+fn conclude(started: Instant, observations: Vec<Observation>, round_trip: Duration) -> Idle {
     let edge = schedule::edge(&observations);
     let lives = observations.iter().map(|observation| match *observation {
         Observation::Answered(at) | Observation::Closed { after: at, .. } => at,
         Observation::LostWhenAsked(..) | Observation::Silence(_) => Duration::ZERO,
     });
     Idle {
+        started,
         alive_after: lives.max().unwrap_or_default(),
         race: edge
             .filter(|edge| edge.close != Ending::Silent)
@@ -127,30 +130,31 @@ async fn gather(
 /// Asks once, waits, and asks again if nothing has happened.
 async fn observe(
     target: Arc<Target>,
+    started: Instant,
     begin: Instant,
     wait: Duration,
     end: Instant,
 ) -> Option<Observation> {
     sleep_until(begin.into()).await;
     let mut wire = target.open().await.ok()?;
-    let begun = begin_to_wait(&mut wire).await?;
+    let begun = begin_to_wait(&mut wire, started).await?;
     look(&mut wire, begun, begun.since + wait, end).await
 }
 
 /// The same for a connection of the second set, whose wait becomes known later.
 async fn around(
     target: Arc<Target>,
-    start: Instant,
+    started: Instant,
     place: usize,
     mut waits: watch::Receiver<Waits>,
     end: Instant,
 ) -> Option<Observation> {
     tokio::select! {
-        () = sleep_until(start.into()) => {}
+        () = sleep_until((started + SECOND_SET).into()) => {}
         known = waits.wait_for(Option::is_some) => drop(known.ok()?),
     }
     let mut wire = target.open().await.ok()?;
-    let begun = begin_to_wait(&mut wire).await?;
+    let begun = begin_to_wait(&mut wire, started).await?;
     let wait = tokio::select! {
         biased;
         watched = wire.watch(end) => return closed(watched, begun),
@@ -169,13 +173,16 @@ async fn look(wire: &mut Wire, begun: Begun, until: Instant, end: Instant) -> Op
     Some(match timeout_at(end.into(), wire.get()).await {
         Ok(Ok(_)) => Observation::Answered(waited),
         Ok(Err(Lost::Closed(close))) => Observation::LostWhenAsked(waited, close),
-        Ok(Err(Lost::Silence | Lost::Malformed)) | Err(_) => Observation::Silence(waited),
+        Ok(Err(Lost::Silence | Lost::Unfinished | Lost::Malformed)) | Err(_) => {
+            Observation::Silence(waited)
+        }
     })
 }
 
 fn closed(watched: Watched, begun: Begun) -> Option<Observation> {
     match watched {
         Watched::Closed(close, at) => Some(Observation::Closed {
+            begun: begun.since.duration_since(begun.started),
             after: at.duration_since(begun.since),
             close,
             unsure: begun.unsure,
@@ -187,14 +194,19 @@ fn closed(watched: Watched, begun: Begun) -> Option<Observation> {
 /// When a connection began to be idle: at the end of the answer, as far as that was read in time.
 #[derive(Debug, Clone, Copy)]
 struct Begun {
+    /// When the measurement began.
+    started: Instant,
     since: Instant,
     unsure: Duration,
 }
 
-async fn begin_to_wait(wire: &mut Wire) -> Option<Begun> {
+/// `None` also where the answer says close: the end that follows is none of an idle connection.
+async fn begin_to_wait(wire: &mut Wire, started: Instant) -> Option<Begun> {
     let asked = Instant::now();
-    let since = wire.get().await.ok()?.ended;
+    let answer = wire.get().await.ok().filter(|answer| !answer.says_close)?;
+    let since = answer.ended;
     Some(Begun {
+        started,
         since,
         unsure: since.duration_since(asked),
     })

@@ -18,9 +18,10 @@ mod wire;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::{Method, Uri};
+use http::{Method, StatusCode, Uri};
 use keepline_proto::keep_alive::KeepAlive;
 use tokio::sync::watch;
+use tokio::time::timeout_at;
 use tokio_rustls::rustls::pki_types::ServerName;
 
 pub(crate) use advice::safe_idle_timeout;
@@ -30,6 +31,7 @@ pub(crate) use only_idle::{idle_timeouts, server_field};
 use self::behaviour::{After, Pipelining, TlsFacts, Trigger};
 use self::idle::{Idle, Scale};
 use self::requests::{Age, Row};
+use self::schedule::Edge;
 use self::target::{NotOpen, Target, Tls};
 use self::wire::{Answer, Lost};
 use crate::failure::{Failure, Stop, Verdict};
@@ -47,6 +49,10 @@ const LONGEST_ROW: Duration = Duration::from_secs(8);
 #[derive(Debug)]
 pub(crate) struct Facts {
     pub(crate) url: String,
+    /// The status of the first answer.
+    pub(crate) status: StatusCode,
+    /// What it began to answer instead.
+    pub(crate) turned: Option<StatusCode>,
     pub(crate) server: Option<String>,
     pub(crate) round_trip: Duration,
     pub(crate) hint: KeepAlive,
@@ -68,33 +74,67 @@ impl Facts {
         self.row.and_then(|row| row.end.map(|_| row.answered))
     }
 
-    /// The age at which connections end though they are busy.
-    pub(crate) fn max_age(&self) -> Option<Duration> {
-        let idle = self.idle.as_ref().and_then(|idle| idle.edge);
-        self.age?
-            .limit(self.requests_per_connection(), idle.map(|edge| edge.low))
+    /// Where the idle timeout is, if one was seen.
+    pub(crate) fn edge(&self) -> Option<Edge> {
+        let edge = self.idle.as_ref().and_then(|idle| idle.edge);
+        edge.filter(|_| !self.is_interrupted())
     }
 
-    /// What the Keep-Alive field promised was held. (What is not promised is not broken.)
-    pub(crate) fn is_truthful(&self) -> bool {
-        let edge = self.idle.as_ref().and_then(|idle| idle.edge);
-        let timeout_holds = match (self.hint.timeout, edge) {
-            (Some(told), Some(edge)) => edge.low + TOLD_TOLERANCE >= told,
-            _ => true,
+    /// All connections ended at the same moment, busy or not, so that nothing is known of timeouts.
+    pub(crate) fn is_interrupted(&self) -> bool {
+        let (Some(idle), Some(age)) = (&self.idle, self.age.filter(|age| age.ended)) else {
+            return false;
         };
+        let end = (age.begun + age.lived).saturating_duration_since(idle.started);
+        schedule::ended_together(&idle.observations, (end, age.pause))
+    }
+
+    /// The age at which connections end though they are busy.
+    pub(crate) fn max_age(&self) -> Option<Duration> {
+        let age = self.age.filter(|_| !self.is_interrupted())?;
+        age.limit(
+            self.requests_per_connection(),
+            self.edge().map(|edge| edge.low),
+        )
+    }
+
+    /// Whether what the Keep-Alive field promised was held.
+    pub(crate) fn promise(&self) -> Promise {
+        let timeout = self.hint.timeout.map(|told| {
+            let alive = self.idle.as_ref().map(|idle| idle.alive_after);
+            Promise::of(
+                self.edge().map(|edge| edge.low + TOLD_TOLERANCE >= told),
+                alive.is_some_and(|alive| alive >= told),
+            )
+        });
         // `max` on the first answer: so many are allowed after it.
-        let max_holds = match (self.hint.max, self.row) {
-            (
-                Some(told),
-                Some(Row {
-                    answered,
-                    end: Some(_),
-                    ..
-                }),
-            ) => answered >= told,
-            _ => true,
-        };
-        timeout_holds && max_holds
+        let max = self.hint.max.zip(self.row).map(|(told, row)| {
+            let met = row.end.map(|_| row.answered >= told);
+            Promise::of(met, row.answered >= told)
+        });
+        timeout.into_iter().chain(max).max().unwrap_or_default()
+    }
+}
+
+/// Whether a promise is held; of several, the worst.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Promise {
+    /// What is not promised is not broken.
+    #[default]
+    Held,
+    /// It was not seen to be broken, nor to the end.
+    Untried,
+    Broken,
+}
+
+impl Promise {
+    /// Whether it held where the limit was met, or else whether it held until all was over.
+    const fn of(met: Option<bool>, outlived: bool) -> Self {
+        match (met, outlived) {
+            (Some(true), _) | (None, true) => Self::Held,
+            (None, false) => Self::Untried,
+            (Some(false), _) => Self::Broken,
+        }
     }
 }
 
@@ -160,7 +200,8 @@ async fn target(uri: &Uri, args: &Args) -> Result<(Target, Manners), Stop> {
     };
     let polite = args.polite;
     let most = Manners::towards(true, None).connections;
-    let target = Target::new(uri, tls, most).await?;
+    let end = Instant::now() + args.budget;
+    let target = Target::new(uri, tls, most, end).await?;
     let is_ours = polite.yes || target.addr.ip().is_loopback();
     let manners = Manners::towards(is_ours, polite.requests);
     let default = Manners::towards(is_ours, None);
@@ -198,9 +239,11 @@ async fn measure(
     let started = Instant::now();
     let end = started + budget;
     progress.phase("the first answer", end);
-    let answer = first(url, target).await?;
+    let answer = first(url, target, end).await?;
     let mut facts = Facts {
         url: url.to_owned(),
+        status: answer.status,
+        turned: None,
         server: answer.server,
         round_trip: target.round_trip(),
         hint: answer.hint,
@@ -232,6 +275,7 @@ async fn measure(
         facts.age = patience.await.ok().and_then(Result::ok).flatten();
         facts.idle = Some(idle).filter(|idle| !idle.observations.is_empty());
     }
+    facts.turned = target.turned();
     facts.connections = target.opened();
     facts.took = started.elapsed();
     Ok(facts)
@@ -262,25 +306,47 @@ async fn quick(
     }
 }
 
-/// The first answer, without which there is nothing to measure. It is asked for with the option
-/// keep-alive, because some servers tell only those what they hold who ask.
-async fn first(url: &str, target: &Arc<Target>) -> Result<Answer, Failure> {
-    let mut wire = target.open().await.map_err(|error| match error {
-        NotOpen::Refused(error) => Failure::new(format!("{url}: no connection: {error}"))
-            .help("is the server running there? TLS takes -k or --cacert FILE"),
-        NotOpen::Allowance => Failure::new("no connection may be opened"),
+/// The first answer, without which there is nothing to measure, until `end` at the latest. It is
+/// asked for with the option keep-alive, because some servers tell only those what they hold who ask.
+async fn first(url: &str, target: &Arc<Target>, end: Instant) -> Result<Answer, Failure> {
+    let answer = timeout_at(end.into(), async {
+        let mut wire = target.open().await.map_err(|error| match error {
+            NotOpen::Refused(error) => Failure::new(format!("{url}: no connection: {error}"))
+                .help("is the server running there? TLS takes -k or --cacert FILE"),
+            NotOpen::Allowance => Failure::new("no connection may be opened"),
+        })?;
+        let request = target.request("GET", &target.path, "Connection: keep-alive\r\n");
+        let answer = wire.ask(&Method::GET, &request).await;
+        answer.map_err(|lost| unanswered(url, lost))
+    });
+    let answer = answer.await.unwrap_or_else(|_| {
+        let message = format!("{url} cannot be measured: it has not answered within the budget");
+        Err(Failure::new(message).help("--budget gives it longer"))
     })?;
-    let request = target.request("GET", &target.path, "Connection: keep-alive\r\n");
-    let answer = wire.ask(&Method::GET, &request).await;
-    answer.map_err(|lost| {
-        let what = match lost {
-            Lost::Closed(close) => format!("it ended the connection ({})", close.name()),
-            Lost::Silence => "it does not answer".to_owned(),
-            Lost::Malformed => "what it answers is not HTTP/1.1".to_owned(),
-        };
-        Failure::new(format!("{url} cannot be measured: {what}"))
-            .help("'keepline get -v URL' shows what it answers")
-    })
+    target.note(answer.status);
+    Ok(answer)
+}
+
+fn unanswered(url: &str, lost: Lost) -> Failure {
+    let (what, help) = match lost {
+        Lost::Closed(close) => (
+            format!("it ended the connection ({})", close.name()),
+            "'keepline get -v URL' shows what it answers",
+        ),
+        Lost::Silence => (
+            "it does not answer".to_owned(),
+            "'keepline get -v URL' shows how far it comes",
+        ),
+        Lost::Unfinished => (
+            "its answer does not end".to_owned(),
+            "take a path with a short answer",
+        ),
+        Lost::Malformed => (
+            "what it answers is not HTTP/1.1".to_owned(),
+            "'keepline get -v URL' shows what it answers",
+        ),
+    };
+    Failure::new(format!("{url} cannot be measured: {what}")).help(help)
 }
 
 #[cfg(test)]
@@ -293,12 +359,15 @@ pub(crate) mod tests {
     pub(crate) fn facts() -> Facts {
         Facts {
             url: "http://127.0.0.1:8080/".to_owned(),
+            status: StatusCode::OK,
+            turned: None,
             server: None,
             round_trip: Duration::from_micros(60),
             hint: KeepAlive::default(),
             row: Some(Row {
                 answered: 1200,
                 end: None,
+                turned: None,
                 hint: KeepAlive::default(),
                 took: Duration::from_millis(90),
             }),
@@ -307,6 +376,7 @@ pub(crate) mod tests {
             answers_after_fin: Some(true),
             tls: None,
             idle: Some(idle(&[Observation::Closed {
+                begun: Duration::ZERO,
                 after: Duration::from_secs(5),
                 close: Close::Fin,
                 unsure: Duration::ZERO,
@@ -319,6 +389,7 @@ pub(crate) mod tests {
 
     fn idle(observations: &[Observation]) -> Idle {
         Idle {
+            started: Instant::now(),
             observations: observations.to_vec(),
             edge: edge(observations),
             race: None,
@@ -345,15 +416,17 @@ pub(crate) mod tests {
         let row = |answered| Row {
             answered,
             end: Some(RowEnd::Told),
+            turned: None,
             hint: KeepAlive::default(),
             took: Duration::ZERO,
         };
         for (timeout, max, answered, truthful) in [
-            (None, None, 7, true),
-            (Some(5), None, 7, true),
-            (Some(4), Some(7), 7, true),
-            (Some(6), None, 7, false),
-            (None, Some(100), 7, false),
+            (None, None, 7, Promise::Held),
+            (Some(5), None, 7, Promise::Held),
+            (Some(4), Some(7), 7, Promise::Held),
+            (Some(6), None, 7, Promise::Broken),
+            (None, Some(100), 7, Promise::Broken),
+            (Some(4), Some(100), 7, Promise::Broken),
         ] {
             let facts = Facts {
                 hint: KeepAlive {
@@ -363,8 +436,67 @@ pub(crate) mod tests {
                 row: Some(row(answered)),
                 ..facts()
             };
-            assert_eq!(facts.is_truthful(), truthful, "{timeout:?} {max:?}");
+            assert_eq!(facts.promise(), truthful, "{timeout:?} {max:?}");
         }
+        // Nothing was met: what was told was outlived, or not.
+        for (alive, promise) in [(5, Promise::Untried), (60, Promise::Held)] {
+            let mut idle = idle(&[]);
+            idle.alive_after = Duration::from_secs(alive);
+            let facts = Facts {
+                hint: KeepAlive {
+                    timeout: Some(Duration::from_secs(60)),
+                    max: None,
+                },
+                idle: Some(idle),
+                ..facts()
+            };
+            assert_eq!(facts.promise(), promise, "{alive}");
+        }
+    }
+
+    #[test]
+    fn a_server_that_restarts_or_refuses_is_not_said_to_have_a_timeout() {
+        let started = Instant::now();
+        let s = Duration::from_secs;
+        let observations = [0, 1].map(|second| Observation::Closed {
+            begun: s(second),
+            after: s(7 - second),
+            close: Close::Fin,
+            unsure: Duration::ZERO,
+        });
+        let restarted = Facts {
+            idle: Some(Idle {
+                started,
+                ..idle(&observations)
+            }),
+            age: Some(Age {
+                begun: started,
+                lived: s(7),
+                requests: 30,
+                pause: s(1),
+                ended: true,
+            }),
+            ..facts()
+        };
+        let advice = advice::advise(&restarted);
+        assert!(advice.sentence.contains("measure again"), "{advice:?}");
+        assert_eq!((advice.safe, restarted.max_age()), (None, None));
+        let refused = Facts {
+            turned: Some(StatusCode::TOO_MANY_REQUESTS),
+            idle: None,
+            ..facts()
+        };
+        let sentence = advice::advise(&refused).sentence;
+        assert!(
+            sentence.contains("429 (Too Many Requests) later"),
+            "{sentence}"
+        );
+        let answered_by_another = Facts {
+            status: StatusCode::BAD_GATEWAY,
+            ..facts()
+        };
+        let sentence = advice::advise(&answered_by_another).sentence;
+        assert!(sentence.contains("502 (Bad Gateway)"), "{sentence}");
     }
 
     #[test]
@@ -372,7 +504,7 @@ pub(crate) mod tests {
         let advice = advice::advise(&facts());
         assert_eq!(
             advice.sentence,
-            "The server ends idle connections after 5.00s (FIN): a client idle timeout of 3.90s or \
+            "The server ends idle connections after 5.00s (FIN): a client idle timeout of 4.00s or \
              less is safe."
         );
         let none = Facts {

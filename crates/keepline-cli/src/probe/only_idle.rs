@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
 use super::target::Target;
+use super::wire::PATIENCE;
 use super::{Manners, first, idle, tls};
 use crate::failure::Failure;
 use crate::get::{self, TlsArgs};
@@ -31,7 +32,7 @@ pub(crate) async fn idle_timeouts(
     let mut measuring = JoinSet::new();
     let end = Instant::now() + budget;
     for (place, url) in servers {
-        let target = target(url, tls_args).await?;
+        let target = target(url, tls_args, end).await?;
         let (place, url) = (*place, url.clone());
         measuring.spawn(async move { (place, one(&url, Arc::new(target), end).await) });
     }
@@ -46,21 +47,23 @@ pub(crate) async fn idle_timeouts(
 
 /// The `Server` field of the answers at `url`; one request.
 pub(crate) async fn server_field(url: &str, tls_args: &TlsArgs) -> Result<Option<String>, Failure> {
-    let target = Arc::new(target(url, tls_args).await?);
-    Ok(first(url, &target).await?.server)
+    let end = Instant::now() + PATIENCE;
+    let target = Arc::new(target(url, tls_args, end).await?);
+    Ok(first(url, &target, end).await?.server)
 }
 
-async fn target(url: &str, tls_args: &TlsArgs) -> Result<Target, Failure> {
+async fn target(url: &str, tls_args: &TlsArgs, end: Instant) -> Result<Target, Failure> {
     let uri = get::url(url)?;
     let tls = match uri.scheme_str() {
         Some("https") => Some(tls(&uri, tls_args)?),
         _ => None,
     };
-    Target::new(&uri, tls, Manners::towards(false, None).connections).await
+    let connections = Manners::towards(false, None).connections;
+    Target::new(&uri, tls, connections, end).await
 }
 
 async fn one(url: &str, target: Arc<Target>, end: Instant) -> Result<Found, Failure> {
-    let answer = first(url, &target).await?;
+    let answer = first(url, &target, end).await?;
     if answer.says_close {
         return Err(
             Failure::new(format!("{url} closes every connection after one answer"))

@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::behaviour::{After, Trigger};
-use super::requests::RowEnd;
-use super::schedule::{Ending, Observation};
-use super::{Args, Facts, advice};
+use super::requests::{Row, RowEnd};
+use super::schedule::{Ending, Observation, Race};
+use super::wire::Lost;
+use super::{Args, Facts, Promise, advice};
 use crate::failure::Stop;
 use crate::human::Time;
 use crate::output::{BAD, GOOD, HEADING, NOTABLE, Screen};
@@ -77,8 +78,12 @@ pub(crate) fn result(facts: &Facts, as_json: bool, screen: &mut Screen) -> Resul
         return Ok(screen.line(json_result(facts, &advice))?);
     }
     let server = facts.server.as_ref().map(|name| format!(" ({name})"));
+    let status = match facts.status.is_success() {
+        true => String::new(),
+        false => format!(", answers {}", advice::words(facts.status)),
+    };
     screen.line(format_args!(
-        "{}{}, round trip {}",
+        "{}{}{status}, round trip {}",
         facts.url,
         server.unwrap_or_default().escape_debug(),
         Time(facts.round_trip)
@@ -90,7 +95,7 @@ pub(crate) fn result(facts: &Facts, as_json: bool, screen: &mut Screen) -> Resul
     }
     screen.line("")?;
     let style = match advice.safe {
-        _ if !facts.is_truthful() => BAD,
+        _ if facts.promise() == Promise::Broken => BAD,
         Some(_) => GOOD,
         None => NOTABLE,
     };
@@ -116,13 +121,15 @@ pub(crate) fn result(facts: &Facts, as_json: bool, screen: &mut Screen) -> Resul
 /// The figures, a row each.
 fn rows(facts: &Facts) -> Vec<(&'static str, String)> {
     let mut rows = vec![("idle timeout", idle(facts))];
-    if let Some(race) = facts.idle.as_ref().and_then(|idle| idle.race) {
-        let text = format!(
-            "{}; {} of {} requests that were sent into the close were lost",
-            Time(race.window),
-            race.lost,
-            race.asked
-        );
+    if let Some(race) = race(facts) {
+        let window = Time(race.window);
+        let text = match race.asked {
+            0 => format!("{window}; the time was too short to send requests into the close"),
+            asked => format!(
+                "{window}; {} of {asked} requests that were sent into the close were lost",
+                race.lost
+            ),
+        };
         rows.push(("race window", text));
     }
     rows.push(("requests", requests(facts)));
@@ -132,7 +139,7 @@ fn rows(facts: &Facts) -> Vec<(&'static str, String)> {
     let pipelining = match facts.pipelining {
         None => "not measured".to_owned(),
         Some(super::Pipelining::Ordered) => "answers in order".to_owned(),
-        Some(super::Pipelining::Refused) => "closes before all are answered".to_owned(),
+        Some(super::Pipelining::Refused) => "does not answer all".to_owned(),
         Some(super::Pipelining::Broken) => "answers what was not asked".to_owned(),
     };
     rows.push(("pipelining", pipelining));
@@ -161,6 +168,9 @@ fn idle(facts: &Facts) -> String {
     let Some(idle) = &facts.idle else {
         return "not measured".to_owned();
     };
+    if facts.is_interrupted() {
+        return "not known: all connections ended at the same moment".to_owned();
+    }
     let Some(edge) = idle.edge else {
         return format!("none seen in {}", Time(idle.alive_after));
     };
@@ -177,9 +187,20 @@ fn idle(facts: &Facts) -> String {
     )
 }
 
+/// What was seen of the race, unless there was none.
+fn race(facts: &Facts) -> Option<Race> {
+    let idle = facts.idle.as_ref().filter(|_| !facts.is_interrupted())?;
+    idle.race
+}
+
 fn requests(facts: &Facts) -> String {
     match facts.row {
         None => "not measured".to_owned(),
+        Some(Row {
+            answered,
+            turned: Some(status),
+            ..
+        }) => format!("{answered} on a connection, then {}", advice::words(status)),
         Some(row) => match row.end {
             None => format!("no limit seen in {} on a connection", row.answered),
             Some(RowEnd::Told) => format!("{} on a connection, then it says close", row.answered),
@@ -211,21 +232,39 @@ fn keep_alive(facts: &Facts) -> String {
     let told: Vec<_> = timeout.into_iter().chain(max).collect();
     match told.is_empty() {
         true => "told nothing".to_owned(),
-        false if facts.is_truthful() => format!("told {}, which holds", told.join(", ")),
-        false => format!("told {}, which does not hold", told.join(", ")),
+        false => {
+            let held = match facts.promise() {
+                Promise::Held => "which holds",
+                Promise::Untried => "which holds for as long as it was tried",
+                Promise::Broken => "which does not hold",
+            };
+            format!("told {}, {held}", told.join(", "))
+        }
     }
 }
 
-fn triggers(facts: &Facts) -> [(&'static str, String); 2] {
-    let (mut closes, mut goes_on) = (Vec::new(), Vec::new());
+fn triggers(facts: &Facts) -> Vec<(&'static str, String)> {
+    let (mut closes, mut goes_on, mut breaks) = (Vec::new(), Vec::new(), Vec::new());
     for (trigger, after) in &facts.after {
         match after {
             Some(After::Closes { told, .. }) => {
                 let how = if *told { "told" } else { "without a word" };
                 closes.push(format!("{} ({how})", trigger.words()));
             }
-            Some(After::NotAnswered(_)) => {
+            Some(After::NotAnswered(Lost::Closed(_))) => {
                 closes.push(format!("{} (no answer)", trigger.words()));
+            }
+            Some(After::NotAnswered(_)) => {
+                breaks.push(format!("{} (no answer)", trigger.words()));
+            }
+            Some(After::Confused { .. }) => {
+                breaks.push(format!(
+                    "{} (the next answer is to something else)",
+                    trigger.words()
+                ));
+            }
+            Some(After::Hangs { .. }) => {
+                breaks.push(format!("{} (the next has no answer)", trigger.words()));
             }
             Some(After::Persists { .. }) => goes_on.push(trigger.words().to_owned()),
             None => {}
@@ -235,21 +274,23 @@ fn triggers(facts: &Facts) -> [(&'static str, String); 2] {
         true => "none of what was tried".to_owned(),
         false => texts.join(", "),
     };
-    [
-        ("closes after", list(closes)),
-        ("goes on after", list(goes_on)),
-    ]
+    let mut rows = vec![];
+    if !breaks.is_empty() {
+        rows.push(("breaks after", list(breaks)));
+    }
+    rows.push(("closes after", list(closes)));
+    rows.push(("goes on after", list(goes_on)));
+    rows
 }
 
 fn json_result(facts: &Facts, advice: &advice::Advice) -> Value {
-    let edge = facts.idle.as_ref().and_then(|idle| idle.edge);
+    let edge = facts.edge();
     let seconds = |time: Duration| time.as_secs_f64();
-    let closes_on: Vec<_> = facts
-        .after
-        .iter()
-        .filter(|(_, after)| after.is_some_and(After::closes))
-        .map(|(trigger, _)| trigger.name())
-        .collect();
+    let of = |is_meant: fn(After) -> bool| -> Vec<_> {
+        let meant = facts.after.iter();
+        let meant = meant.filter(|(_, after)| after.is_some_and(is_meant));
+        meant.map(|(trigger, _)| trigger.name()).collect()
+    };
     json!({
         "url": facts.url,
         "idle_timeout": edge.map(|edge| json!({
@@ -263,17 +304,21 @@ fn json_result(facts: &Facts, advice: &advice::Advice) -> Value {
         "keep_alive": {
             "told_timeout": facts.hint.timeout.map(seconds),
             "told_max": facts.hint.max,
-            "truthful": facts.is_truthful(),
+            "truthful": facts.promise() != Promise::Broken,
         },
         "pipelining": facts.pipelining.map(super::Pipelining::name),
         "http10": {
             "plain": after(facts, Trigger::Http10),
             "keep_alive": after(facts, Trigger::Http10KeepAlive),
         },
-        "closes_on": closes_on,
+        "closes_on": of(After::closes),
         "advice": advice::json(advice),
+        "status": facts.status.as_u16(),
+        "turned_to": facts.turned.map(|status| status.as_u16()),
+        "interrupted": facts.is_interrupted(),
+        "breaks_on": of(After::breaks),
         "alive_after_seconds": facts.idle.as_ref().map(|idle| seconds(idle.alive_after)),
-        "race": facts.idle.as_ref().and_then(|idle| idle.race).map(|race| json!({
+        "race": race(facts).map(|race| json!({
             "window_ms": seconds(race.window) * 1e3,
             "asked": race.asked,
             "lost": race.lost,
@@ -296,6 +341,7 @@ fn after(facts: &Facts, wanted: Trigger) -> Value {
         Some(After::Persists { .. }) => "persists".into(),
         Some(After::Closes { .. }) => "closes".into(),
         Some(After::NotAnswered(_)) => "not-answered".into(),
+        Some(After::Confused { .. } | After::Hangs { .. }) => "breaks".into(),
         None => Value::Null,
     }
 }

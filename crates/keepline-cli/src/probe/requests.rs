@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use http::StatusCode;
 use keepline_proto::keep_alive::KeepAlive;
 use tokio::sync::watch;
 
@@ -17,8 +18,10 @@ pub(crate) const AGE_REQUESTS: u64 = 60;
 pub(crate) struct Row {
     /// Requests that were answered.
     pub(crate) answered: u64,
-    /// How the connection ended; `None` if it lives on.
+    /// How the connection ended; `None` if it lives on, or was left since the server turned.
     pub(crate) end: Option<RowEnd>,
+    /// What the server began to answer instead of what it had answered before, and no more was asked.
+    pub(crate) turned: Option<StatusCode>,
     /// What the first answer told.
     pub(crate) hint: KeepAlive,
     /// Time from the first request to the last answer.
@@ -41,6 +44,7 @@ pub(crate) async fn row(target: &Arc<Target>, limit: u64, longest: Duration) -> 
     let mut row = Row {
         answered: 0,
         end: None,
+        turned: None,
         hint: KeepAlive::default(),
         took: Duration::ZERO,
     };
@@ -54,6 +58,10 @@ pub(crate) async fn row(target: &Arc<Target>, limit: u64, longest: Duration) -> 
             row.end = Some(RowEnd::Untold);
             break;
         };
+        row.turned = target.turned();
+        if row.turned.is_some() {
+            break;
+        }
         row.answered += 1;
         row.took = answer.ended.duration_since(started);
         if row.answered == 1 {
@@ -70,6 +78,8 @@ pub(crate) async fn row(target: &Arc<Target>, limit: u64, longest: Duration) -> 
 /// What became of a connection that was kept busy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Age {
+    /// When it was opened.
+    pub(crate) begun: Instant,
     pub(crate) lived: Duration,
     pub(crate) requests: u64,
     /// The pause before its last request or its end.
@@ -92,6 +102,7 @@ pub(crate) async fn age(target: Arc<Target>, mut stop: watch::Receiver<bool>) ->
     let mut wire = target.open().await.ok()?;
     let started = Instant::now();
     let mut age = Age {
+        begun: started,
         lived: Duration::ZERO,
         requests: 0,
         pause: Duration::ZERO,
@@ -101,6 +112,8 @@ pub(crate) async fn age(target: Arc<Target>, mut stop: watch::Receiver<bool>) ->
         let asked = wire.get().await;
         age.lived = started.elapsed();
         match asked {
+            // That it would not answer says nothing about the age.
+            Ok(_) if target.turned().is_some() => break,
             Ok(answer) => {
                 age.requests += 1;
                 age.ended = answer.says_close;
@@ -144,6 +157,7 @@ mod tests {
     #[test]
     fn an_end_that_something_else_explains_is_no_age_limit() {
         let age = Age {
+            begun: Instant::now(),
             lived: Duration::from_secs(30),
             requests: 40,
             pause: Duration::from_secs(3),

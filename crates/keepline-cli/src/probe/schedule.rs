@@ -24,6 +24,8 @@ pub(crate) const SECOND_SET: Duration = Duration::from_secs(5);
 pub(crate) enum Observation {
     /// The server ended it.
     Closed {
+        /// It began to be idle so long after the measurement had begun.
+        begun: Duration,
         /// After so long.
         after: Duration,
         close: Close,
@@ -116,6 +118,7 @@ pub(crate) fn edge(observations: &[Observation]) -> Option<Edge> {
                 after,
                 close,
                 unsure,
+                ..
             } => Some((after, close, unsure)),
             _ => None,
         })
@@ -183,6 +186,39 @@ fn silent_edge(observations: &[Observation]) -> Option<Edge> {
     })
 }
 
+/// Whether all idle connections ended at the same moment, however long each had been idle, and a
+/// busy one with them: then it was no timeout that ended them, but a server that was restarted, a way
+/// that broke, or a machine that slept.
+///
+/// Of the busy connection: when it ended, since the measurement began, and the pause before that.
+pub(crate) fn ended_together(observations: &[Observation], busy: (Duration, Duration)) -> bool {
+    /// How exactly a moment can be seen.
+    const MOMENT: Duration = Duration::from_millis(50);
+    let closes = observations
+        .iter()
+        .filter_map(|observation| match *observation {
+            Observation::Closed { begun, after, .. } => Some((begun, begun + after)),
+            _ => None,
+        });
+    let spread = |times: &mut dyn Iterator<Item = Duration>| {
+        let times: Vec<_> = times.collect();
+        let (first, last) = (times.iter().min().copied(), times.iter().max().copied());
+        first.zip(last)
+    };
+    let begun = spread(&mut closes.clone().map(|(begun, _)| begun));
+    let ended = spread(&mut closes.map(|(_, ended)| ended));
+    let (Some(begun), Some(ended)) = (begun, ended) else {
+        return false;
+    };
+    // A busy connection may be told with the answer to its next request.
+    let (busy_end, pause) = busy;
+    let is_busy_too = busy_end + MOMENT >= ended.0 && busy_end <= ended.1 + pause + 2 * MOMENT;
+    // A server that looks for idle connections now and then ends several of them at once too, but
+    // not the busy one.
+    let is_a_moment = 2 * (ended.1 - ended.0) + MOMENT / 2 <= begun.1 - begun.0;
+    is_a_moment && is_busy_too
+}
+
 /// Requests that met the close on their way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Race {
@@ -235,6 +271,7 @@ mod tests {
 
     fn closed(after: u64, close: Close, unsure: u64) -> Observation {
         Observation::Closed {
+            begun: Duration::ZERO,
             after: ms(after),
             close,
             unsure: ms(unsure),
@@ -310,6 +347,30 @@ mod tests {
     fn nothing_that_ended_is_no_edge() {
         assert_eq!(edge(&[]), None);
         assert_eq!(edge(&[Observation::Answered(ms(80_000))]), None);
+    }
+
+    #[test]
+    fn what_ends_at_the_same_moment_is_no_timeout_if_a_busy_connection_ends_too() {
+        let at = |begun, after| Observation::Closed {
+            begun: ms(begun),
+            after: ms(after),
+            close: Close::Fin,
+            unsure: Duration::ZERO,
+        };
+        let restart = [at(0, 7000), at(200, 6800), at(5000, 2001)];
+        let timeout = [at(0, 7000), at(200, 7000), at(5000, 7001)];
+        for (observations, busy, is_together) in [
+            (&restart[..], (ms(7010), ms(1000)), true),
+            (&restart, (ms(7900), ms(1000)), true),
+            // Looked for every now and then.
+            (&restart, (ms(3000), ms(1000)), false),
+            (&restart, (ms(12_000), ms(1000)), false),
+            (&timeout, (ms(7010), ms(1000)), false),
+            (&[at(0, 7000)], (ms(7000), ms(1000)), false),
+            (&[], (ms(7000), ms(1000)), false),
+        ] {
+            assert_eq!(ended_together(observations, busy), is_together, "{busy:?}");
+        }
     }
 
     #[test]

@@ -1,14 +1,14 @@
 //! The server that is measured, and how much it may be bothered.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use http::Uri;
+use http::{StatusCode, Uri};
 use keepline::tls::ClientTls;
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{timeout, timeout_at};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::HandshakeKind;
 use tokio_rustls::rustls::pki_types::ServerName;
@@ -28,6 +28,10 @@ pub(crate) struct Target {
     connections: AtomicU64,
     /// Of all handshakes so far, in microseconds.
     shortest_handshake: AtomicU64,
+    /// The status of the first answer, with which the later ones are compared.
+    usual: OnceLock<StatusCode>,
+    /// What it began to answer instead.
+    turned: OnceLock<StatusCode>,
 }
 
 /// How TLS is spoken to it.
@@ -55,18 +59,23 @@ pub(crate) enum NotOpen {
 }
 
 impl Target {
-    /// Resolves the host of `uri`.
+    /// Resolves the host of `uri`, until `end` at the latest.
     pub(crate) async fn new(
         uri: &Uri,
         tls: Option<Tls>,
         connections: u64,
+        end: Instant,
     ) -> Result<Self, Failure> {
         let authority = uri.authority().map(http::uri::Authority::as_str);
         let host = uri.host().unwrap_or_default();
         let bare = host.trim_start_matches('[').trim_end_matches(']');
         let default = if tls.is_some() { 443 } else { 80 };
         let port = uri.port_u16().unwrap_or(default);
-        let addr = reachable(bare, port).await?;
+        let addr = timeout_at(end.into(), reachable(bare, port)).await;
+        let addr = addr.map_err(|_| {
+            Failure::new(format!("no address of '{bare}' could be reached in time"))
+                .help("--budget gives it longer")
+        })??;
         let path = uri.path_and_query().map_or("/", |path| path.as_str());
         Ok(Self {
             addr,
@@ -76,7 +85,34 @@ impl Target {
             connections_left: AtomicU64::new(connections),
             connections: AtomicU64::new(0),
             shortest_handshake: AtomicU64::new(u64::MAX),
+            usual: OnceLock::new(),
+            turned: OnceLock::new(),
         })
+    }
+
+    /// Takes note of the status with which the URL was answered.
+    pub(crate) fn note(&self, status: StatusCode) {
+        let usual = *self.usual.get_or_init(|| status);
+        if status != usual && (status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error())
+        {
+            self.turned.get_or_init(|| status);
+        }
+    }
+
+    /// Whether an answer with this status says nothing about its request, but that there were too
+    /// many of them.
+    pub(crate) fn is_too_many(&self, status: StatusCode) -> bool {
+        status == StatusCode::TOO_MANY_REQUESTS && status != self.usual()
+    }
+
+    /// The status with which the URL was answered first.
+    pub(crate) fn usual(&self) -> StatusCode {
+        self.usual.get().copied().unwrap_or_default()
+    }
+
+    /// What it began to answer instead: 429, or a server's error.
+    pub(crate) fn turned(&self) -> Option<StatusCode> {
+        self.turned.get().copied()
     }
 
     /// The same, with another allowance.

@@ -32,6 +32,8 @@ pub(crate) struct Wire {
     stream: Box<dyn Stream>,
     buffer: BytesMut,
     config: Arc<Config>,
+    /// Bytes have come since the last answer was read.
+    has_heard: bool,
 }
 
 /// A final answer, read to its end.
@@ -84,6 +86,8 @@ pub(crate) enum Lost {
     Closed(Close),
     /// Nothing came for as long as anybody waits.
     Silence,
+    /// Something came, but not the end of the answer for as long as anybody waits.
+    Unfinished,
     /// What came is no HTTP/1.1 response.
     Malformed,
 }
@@ -104,13 +108,16 @@ impl Wire {
             stream,
             buffer: BytesMut::new(),
             config: Arc::default(),
+            has_heard: false,
         }
     }
 
     /// Asks for the URL once.
     pub(crate) async fn get(&mut self) -> Result<Answer, Lost> {
         let request = self.target.request("GET", &self.target.path, "");
-        self.ask(&Method::GET, &request).await
+        let answer = self.ask(&Method::GET, &request).await?;
+        self.target.note(answer.status);
+        Ok(answer)
     }
 
     /// Sends a request, and reads its answer.
@@ -145,8 +152,10 @@ impl Wire {
 
     /// Reads the next answer, which is one to `method`.
     pub(crate) async fn answer(&mut self, method: &Method) -> Result<Answer, Lost> {
+        self.has_heard = self.has_leftover();
         match timeout(PATIENCE, self.read_answer(method, false)).await {
             Ok(answer) => answer,
+            Err(_) if self.has_heard => Err(Lost::Unfinished),
             Err(_) => Err(Lost::Silence),
         }
     }
@@ -169,10 +178,7 @@ impl Wire {
         // A new one for each answer: whether the connection persists is what is being found out.
         let mut reading = Connection::client(Arc::clone(&self.config));
         let host = Field::new(b"host", b"x").expect("it is a field");
-        let line = RequestLine {
-            method,
-            target: b"/",
-        };
+        let line = RequestLine::new(method, b"/");
         let mut unsent = Vec::new();
         reading
             .send_request(line, [host], BodyLength::Known(0), &mut unsent)
@@ -249,7 +255,10 @@ impl Wire {
         self.buffer.reserve(16 * 1024);
         match self.stream.read_buf(&mut self.buffer).await {
             Ok(0) => Err(Close::Fin),
-            Ok(_) => Ok(()),
+            Ok(_) => {
+                self.has_heard = true;
+                Ok(())
+            }
             Err(error) => Err(ended(&error)),
         }
     }

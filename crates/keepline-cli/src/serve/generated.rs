@@ -23,15 +23,21 @@ pub(crate) enum Length {
     Untold,
 }
 
+/// One piece for all bodies of all connections.
+static FILL: [u8; PIECE as usize] = [b'.'; PIECE as usize];
+
+/// `length` bytes, if that is one piece.
+pub(crate) fn one_piece(length: usize) -> Option<Bytes> {
+    FILL.get(..length).map(Bytes::from_static)
+}
+
 /// `length` bytes.
 pub(crate) fn bytes(length: u64, told: Length) -> Body {
-    // One piece for all bodies of all connections.
-    static FILL: [u8; PIECE as usize] = [b'.'; PIECE as usize];
     Body::new(Generated {
         position: 0,
         length,
         told,
-        piece: |_, length| Bytes::from_static(FILL.get(..length).unwrap_or(&FILL)),
+        piece: |_, length| one_piece(length).unwrap_or_else(|| Bytes::from_static(&FILL)),
     })
 }
 

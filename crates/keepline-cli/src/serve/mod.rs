@@ -100,6 +100,9 @@ fn server(args: &Args) -> Result<Server, Failure> {
         // A tenth earlier at most: connections that came together do not go together.
         .max_age(max_age, max_age.unwrap_or_default() / 10)
         .keep_alive_header((keep_alive_header == Switch::On).then_some(HINT_MARGIN));
+    if args.root.is_none() {
+        builder = builder.answer_first(routes::ready_answer);
+    }
     if let Some(log) = args.access_log {
         builder = builder.on_exchange(log.hook());
     }

@@ -5,10 +5,12 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
-use keepline::server::{RequestInfo, ServerStats};
+use keepline::proto::RequestHead;
+use keepline::server::{ReadyAnswer, RequestInfo, ServerStats};
 use keepline::{Body, ErrorKind};
 use serde_json::{Map, Value, json};
 
@@ -41,6 +43,24 @@ There is nothing here. The built-in paths:
 
 /// The path of [`stats_json`].
 pub(crate) const STATS: &str = "/stats";
+
+/// What is answered from the head alone, without a typed request: `/` and what `/bytes/N` has in one
+/// piece, as [`answer`] answers them.
+pub(crate) fn ready_answer(head: &RequestHead) -> Option<ReadyAnswer> {
+    let ok = StatusCode::OK;
+    match head.target() {
+        b"/" => Some(ReadyAnswer::new(
+            ok,
+            TEXT,
+            Bytes::from_static(HELLO.as_bytes()),
+        )),
+        target => {
+            let length = std::str::from_utf8(target.strip_prefix(b"/bytes/")?).ok()?;
+            let content = generated::one_piece(length.parse().ok()?)?;
+            Some(ReadyAnswer::new(ok, BINARY, content))
+        }
+    }
+}
 
 /// Answers a request; `stats` are there if it is for [`STATS`].
 pub(crate) async fn answer(
@@ -216,8 +236,9 @@ fn connection(head: &Parts) -> Value {
 mod tests {
     use super::*;
     use http_body_util::BodyExt;
+    use keepline::proto::{Connection, Event, Received};
 
-    async fn ask(request: Request<Body>) -> (StatusCode, HeaderMap, bytes::Bytes) {
+    async fn ask(request: Request<Body>) -> (StatusCode, HeaderMap, Bytes) {
         let (head, body) = answer(request, None).await.into_parts();
         (
             head.status,
@@ -248,6 +269,36 @@ mod tests {
         );
         assert_eq!(get("/status/204").await, (204, String::new()));
         assert_eq!(get("/echo?query").await.0, 200);
+    }
+
+    #[tokio::test]
+    async fn what_the_head_alone_answers_is_what_the_service_answers() {
+        for (path, is_ready) in [
+            ("/", true),
+            ("/bytes/5", true),
+            ("/bytes/65536", true),
+            ("/bytes/65537", false),
+            ("/bytes/x", false),
+            ("/bytes/5?query", false),
+            ("/echo", false),
+        ] {
+            let mut wire = bytes::BytesMut::from(&*format!("GET {path} HTTP/1.0\r\n\r\n"));
+            let mut connection = Connection::server(std::sync::Arc::default());
+            let received = connection.receive(&mut wire).unwrap();
+            let Received::Event(Event::Request(head)) = received else {
+                panic!("{received:?}");
+            };
+            let ready = ready_answer(&head);
+            assert_eq!(ready.is_some(), is_ready, "{path}");
+            let Some(ready) = ready else {
+                continue;
+            };
+            let (status, fields, content) =
+                ask(Request::get(path).body(Body::empty()).unwrap()).await;
+            let expected = ReadyAnswer::new(status, fields[CONTENT_TYPE].clone(), content);
+            assert_eq!(format!("{ready:?}"), format!("{expected:?}"), "{path}");
+            assert_eq!(fields.len(), 1, "{path}");
+        }
     }
 
     #[tokio::test]

@@ -136,7 +136,11 @@ impl Tally {
             sample.retransmits += retransmits.saturating_sub(known);
         }
         sample.ages[column(now.duration_since(since))] += 1;
-        if let (Some(idle), Some(histogram)) = (socket.idle, &mut sample.idle) {
+        // One that is not open yet has never carried anything; the kernel's figure is then the time since
+        // the machine was started.
+        let is_open = !matches!(socket.state, State::SynSent | State::SynReceived);
+        let idle = socket.idle.filter(|_| is_open);
+        if let (Some(idle), Some(histogram)) = (idle, &mut sample.idle) {
             histogram[column(idle)] += 1;
         }
         Seen { since, retransmits }
@@ -259,6 +263,19 @@ mod tests {
             ..socket(1, State::Established)
         };
         assert_eq!(tally.look(now, &[silent], None).idle, None);
+    }
+
+    #[test]
+    fn one_that_is_not_open_yet_has_an_age_and_is_not_idle() {
+        let (mut tally, now) = (Tally::default(), Instant::now());
+        let dialled = Socket {
+            state: State::SynSent,
+            idle: Some(Duration::from_secs(100_000)),
+            ..socket(1, State::Established)
+        };
+        let sample = tally.look(now, &[dialled], None);
+        assert_eq!(sample.ages, [1, 0, 0, 0, 0]);
+        assert_eq!(sample.idle, Some([0; 5]));
     }
 
     #[test]

@@ -106,9 +106,12 @@ fn draw(
     side(frame, client, " client side ", &seen.client, every);
     let history: Vec<_> = opened.iter().copied().collect();
     let shown = usize::from(curve.width.saturating_sub(2)).min(history.len());
+    let shown = &history[history.len() - shown..];
+    let most = shown.iter().max().copied().unwrap_or_default();
+    let title = format!(" opened at each look, {most} at most ");
     let sparkline = Sparkline::default()
-        .block(Block::bordered().title(" opened at each look "))
-        .data(&history[history.len() - shown..])
+        .block(Block::bordered().title(title))
+        .data(shown)
         .style(Style::new().fg(Color::Cyan));
     frame.render_widget(sparkline, curve);
     let mut lines = Vec::new();

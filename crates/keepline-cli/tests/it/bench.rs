@@ -1,12 +1,16 @@
 //! `keepline bench`: what it counts, as the kernel and the server count it.
 
+use std::process::Command;
 use std::time::Duration;
 
 use keepline_faults::{Fault, FaultServer, Plan};
+use keepline_testkit::Process;
 use keepline_testkit::peer::{Peer, Script};
+use keepline_testkit::sockets::{Sockets, State};
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
-use crate::binary::{Counted, Ran, Served, run};
+use crate::binary::{Counted, KEEPLINE, Ran, Served, run};
 
 /// The line of details, and the summary.
 fn told(ran: &Ran) -> [Value; 2] {
@@ -223,6 +227,31 @@ async fn failures_are_counted_and_explained() {
         (ran.code(), &told(&ran)[0]["failures"]),
         (1, &json!({"refused": 5}))
     );
+}
+
+/// A server that never answers, and no timeout: the first interrupt starts no further request, the
+/// second waits for none.
+#[tokio::test]
+async fn a_second_interrupt_drops_what_is_in_progress() {
+    let peer = Peer::start_each((0..2).map(|_| Script::new().expect_head().hold()));
+    let url = format!("http://{}/", peer.addr());
+    let mut command = Command::new(KEEPLINE);
+    command.args(["bench", "--json", "-c", "2", "--timeout", "0", &url]);
+    let mut bench = Process::spawn(command);
+    let open = Sockets::to_port(peer.addr().port()).in_state(State::Established);
+    open.until(2).await;
+    // Two that come at once are one to the kernel, so until it has heard two.
+    let status = loop {
+        bench.signal("INT");
+        let soon = timeout(Duration::from_millis(50), bench.exited());
+        if let Ok(status) = soon.await {
+            break status;
+        }
+    };
+    assert_eq!(status.code(), Some(1), "{}", bench.output());
+    let output = bench.output();
+    assert!(output.contains("broken off"), "{output}");
+    assert!(output.contains(r#""connections_opened":2"#), "{output}");
 }
 
 /// Each phase is where the time went: a slow head is not a slow body.

@@ -7,6 +7,8 @@ use std::process::Command;
 use keepline_testkit::peer::{Peer, Script};
 use keepline_testkit::{Process, RawClient, peers, until};
 use serde_json::{Value, json};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::task::JoinSet;
 
 use crate::binary::{KEEPLINE, Served, run};
 
@@ -196,6 +198,52 @@ async fn counts_are_right(how: &[&str]) {
         .as_object()
         .expect("it is a histogram");
     assert_eq!(ages.values().filter_map(Value::as_u64).sum::<u64>(), 4);
+}
+
+/// Who dials a server that does not accept is not let in, and dials again after a second, and again:
+/// the kernel's own retransmits, of which it counts each.
+#[tokio::test]
+async fn segments_that_are_sent_again_are_counted_on_the_side_that_sends_them() {
+    if peers::require("ss").is_none() {
+        return;
+    }
+    let socket = TcpSocket::new_v4().expect("there are sockets");
+    socket
+        .bind(SocketAddr::from(([127, 0, 0, 1], 0)))
+        .expect("a port is free");
+    let addr = socket.local_addr().expect("it is bound");
+    let _full = socket.listen(1).expect("it can listen");
+    let watching = Watching::start(&["--port", &addr.port().to_string()]).await;
+    let mut dialling = JoinSet::new();
+    for _ in 0..4 {
+        dialling.spawn(TcpStream::connect(addr));
+    }
+    until("the same retransmits as ss sees", || {
+        let (seen, told) = (
+            watching.sum("client", "retransmits"),
+            retransmits_by_ss(addr.port()),
+        );
+        (seen > 0 && seen == told).then_some(())
+    })
+    .await;
+    assert_eq!(watching.sum("server", "retransmits"), 0);
+    let last = watching.last();
+    assert!(states(&last, "client")["syn-sent"] > 0, "{last}");
+    // What is not open yet is not idle.
+    assert_eq!(last["client"]["idle"][">=10m"], 0, "{last}");
+}
+
+/// Of the clients' ends: `retrans:NOW/ALL`.
+fn retransmits_by_ss(port: u16) -> u64 {
+    let output = Command::new("ss")
+        .args(["-Htani", &format!("( dport = :{port} )")])
+        .output()
+        .expect("ss can be started");
+    String::from_utf8_lossy(&output.stdout)
+        .split_whitespace()
+        .filter_map(|word| word.strip_prefix("retrans:")?.split_once('/'))
+        .filter_map(|(_, all)| all.parse::<u64>().ok())
+        .sum()
 }
 
 /// Connections that come and go faster than it looks.

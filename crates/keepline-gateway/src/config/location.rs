@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{
     AccessLog, AccessRule, AddedField, ClientSettings, ErrorLog, Expires, Level, LimitReq, Pattern,
-    Program, ProxyPass, ProxySettings, RealIp, Template,
+    Program, ProxyPass, ProxySettings, RealIp, Resolver, Template,
 };
 
 /// A `location`.
@@ -163,9 +163,8 @@ pub struct Settings {
     pub server_name_in_redirect: bool,
     /// `server_tokens`: Server tells the version. Default on.
     pub server_tokens: bool,
-    /// `resolver`: asked for the names in a `proxy_pass` with variables, as they come up. All other names
-    /// are resolved when the configuration is read.
-    pub resolvers: Vec<std::net::SocketAddr>,
+    /// `resolver`: asked for the names in a `proxy_pass` with variables, as they come up.
+    pub resolver: Option<Resolver>,
     /// `resolver_timeout`. Default 30 s.
     pub resolver_timeout: Duration,
 }
@@ -201,7 +200,7 @@ impl Default for Settings {
             port_in_redirect: true,
             server_name_in_redirect: false,
             server_tokens: true,
-            resolvers: Vec::new(),
+            resolver: None,
             resolver_timeout: Duration::from_secs(30),
         }
     }

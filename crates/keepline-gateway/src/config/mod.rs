@@ -27,6 +27,7 @@ mod log;
 mod pattern;
 mod perl;
 mod proxy;
+mod resolver;
 mod rewrite;
 mod template;
 mod tls;
@@ -53,10 +54,11 @@ pub use proxy::{
     Cause, Causes, CookieFlags, CookieRewrite, HttpVersion, ProxyPass, ProxySettings, ProxyTarget,
     ProxyTls, Redirect, Scheme, TemplateRule,
 };
+pub use resolver::Resolver;
 pub use rewrite::{Condition, FileTest, Flag, Op, Program, Return, SetTarget};
 pub use template::{Piece, Template, TemplateError};
 pub use tls::{Certificate, ServerTls, TlsVersion, VerifyClient};
-pub use upstream::{Address, Balance, Keepalive, Upstream, UpstreamServer};
+pub use upstream::{Address, Balance, Keepalive, MovingName, Upstream, UpstreamServer};
 pub use variable::{MapId, SlotId, Variable};
 
 /// The index of an upstream in [`Http::upstreams`].

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::Template;
+use super::{Resolver, Template};
 
 /// Where a server is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -39,6 +39,10 @@ pub struct Upstream {
     pub servers: Vec<UpstreamServer>,
     /// `keepalive`; `None` is `keepalive 0`. Meaningless for implicit ones.
     pub keepalive: Option<Keepalive>,
+    /// `resolver`, its own or that of `http`: asked for the servers that say `resolve`.
+    pub resolver: Option<Resolver>,
+    /// `resolver_timeout`. Default 30 s.
+    pub resolver_timeout: Duration,
 }
 
 impl Upstream {
@@ -50,7 +54,15 @@ impl Upstream {
             balance: Balance::RoundRobin,
             servers,
             keepalive: Some(Keepalive::default()),
+            resolver: None,
+            resolver_timeout: Duration::from_secs(30),
         }
+    }
+
+    /// The addresses of some of its servers are resolved while it is used.
+    #[must_use]
+    pub fn is_moving(&self) -> bool {
+        self.servers.iter().any(|server| server.moves.is_some())
     }
 }
 
@@ -59,8 +71,11 @@ impl Upstream {
 pub struct UpstreamServer {
     /// As it was written.
     pub name: Box<str>,
-    /// All addresses of its name; each counts as a server of its own.
+    /// All addresses of its name; each counts as a server of its own. None where the name is resolved while
+    /// it is used.
     pub addresses: Vec<Address>,
+    /// `resolve`: its name is resolved while it is used.
+    pub moves: Option<MovingName>,
     /// `weight=`, at least 1. Default 1.
     pub weight: u32,
     /// `max_conns=`: connections that are busy at once. Default: no limit.
@@ -82,6 +97,7 @@ impl UpstreamServer {
         Self {
             name: address.to_string().into(),
             addresses: vec![address],
+            moves: None,
             weight: 1,
             max_conns: None,
             max_fails: 1,
@@ -90,6 +106,15 @@ impl UpstreamServer {
             is_down: false,
         }
     }
+}
+
+/// A name whose addresses are asked for again and again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MovingName {
+    /// The name, in lower case.
+    pub host: Box<str>,
+    /// The port at each of its addresses.
+    pub port: u16,
 }
 
 /// How a server is chosen for a request.

@@ -2,16 +2,19 @@
 //! connection the right one.
 
 use std::borrow::Cow;
-use std::net::SocketAddr;
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use http::Uri;
 use keepline::Error;
 use keepline::client::Target;
+use keepline::net::Resolve;
 use keepline::tls::ClientTls;
 
 use super::peer_tls::client_tls;
+use super::wait::Waited;
 use super::{Plan, Serving};
 use crate::answer::Answer;
 use crate::config::{
@@ -19,13 +22,19 @@ use crate::config::{
     UpstreamServer,
 };
 use crate::request::without_port;
-use crate::upstream::Group;
+use crate::upstream::names::Unresolved;
+use crate::upstream::{Entry, Group};
+
+/// Addresses of servers that move whose targets are remembered. Those of one name are few, but they change.
+const MOST_MOVING: usize = 1000;
 
 /// What connections for a scope depend on, as far as it is known beforehand.
 #[derive(Debug)]
 pub(crate) struct Targets {
     /// Those of the servers of a fixed upstream, in its order.
     fixed: Vec<Target>,
+    /// Those of the servers of a fixed upstream that move, as they come up.
+    moving: Mutex<HashMap<Address, Target>>,
     /// How TLS is spoken, where it may be.
     tls: Option<ClientTls>,
     /// The name of the server, where it depends on the request.
@@ -75,8 +84,15 @@ impl<'l> Chosen<'l> {
     /// The address of a server, for the logs.
     pub(super) fn server_name(&self, index: usize) -> Cow<'l, str> {
         match self {
-            Self::Known(group) => Cow::Borrowed(group.server_name(index)),
-            Self::Named(group) => Cow::Owned(group.server_name(index).to_owned()),
+            Self::Known(group) => match group.server(index) {
+                Some(Entry::Fixed(server)) => Cow::Borrowed(&server.name),
+                Some(Entry::Moving(server)) => Cow::Owned(server.name.to_string()),
+                None => Cow::Borrowed(""),
+            },
+            Self::Named(group) => {
+                let server = group.server(index);
+                Cow::Owned(server.map_or_else(String::new, |server| server.name.to_string()))
+            }
         }
     }
 
@@ -93,6 +109,7 @@ impl Targets {
     pub(super) fn new(scope: &Scope, groups: &[Arc<Group>]) -> Result<Self, Error> {
         let mut targets = Self {
             fixed: Vec::new(),
+            moving: Mutex::default(),
             tls: None,
             name: None,
             // 0 is the tag of connections that anybody may use.
@@ -125,13 +142,32 @@ impl Targets {
                     return Ok(targets);
                 };
                 if let Some(group) = groups.get(upstream.0) {
-                    let addresses = group.addresses().iter();
-                    let made = addresses.map(|to| targets.make(group, *scheme, to, name));
+                    let made = group
+                        .fixed_addresses()
+                        .map(|to| targets.make(group, *scheme, to, name));
                     targets.fixed = made.collect::<Result<_, _>>()?;
                 }
             }
         }
         Ok(targets)
+    }
+
+    /// What a connection to a server depends on whose address may be another one tomorrow.
+    fn made_before(
+        &self,
+        address: &Address,
+        make: impl FnOnce() -> Result<Target, Error>,
+    ) -> Result<Target, Error> {
+        let mut known = self.moving.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(target) = known.get(address) {
+            return Ok(target.clone());
+        }
+        if known.len() >= MOST_MOVING {
+            known.clear();
+        }
+        let target = make()?;
+        known.insert(address.clone(), target.clone());
+        Ok(target)
     }
 
     /// What a connection to a server depends on.
@@ -164,11 +200,11 @@ impl Targets {
 
 impl<'l> Serving<'_, '_, 'l> {
     /// Where `proxy_pass` leads.
-    pub(super) fn aim(&mut self, pass: &'l ProxyPass) -> Result<Aim<'l>, Answer> {
+    pub(super) async fn aim(&mut self, pass: &'l ProxyPass) -> Result<Aim<'l>, Answer> {
         let Some(plan) = self.request.plan else {
             return Err(Answer::Status(500));
         };
-        match &pass.target {
+        let aim = match &pass.target {
             ProxyTarget::Fixed {
                 upstream,
                 uri,
@@ -176,22 +212,29 @@ impl<'l> Serving<'_, '_, 'l> {
                 ..
             } => {
                 let group = self.request.live.group(*upstream);
-                Ok(Aim {
+                let uri = uri.as_deref();
+                Aim {
                     group: Chosen::Known(group.ok_or(Answer::Status(500))?),
                     plan,
-                    path: uri
-                        .as_deref()
-                        .map_or(AskedPath::OfRequest, AskedPath::Replaces),
+                    path: uri.map_or(AskedPath::OfRequest, AskedPath::Replaces),
                     scheme: *scheme,
                     authority: None,
-                })
+                }
             }
-            ProxyTarget::Variable(url) => self.aim_at(plan, url),
+            ProxyTarget::Variable(url) => self.aim_at(plan, url).await?,
+        };
+        // Whoever comes before the first answer for a server that moves waits for it.
+        if let Some(answers) = aim.group.first_answers() {
+            let limit = self.request.scope.proxy.connect_timeout;
+            if let Waited::ClientGone = self.wait_for(answers, limit).await {
+                return Err(Answer::ClientGone);
+            }
         }
+        Ok(aim)
     }
 
     /// Where a URL leads that was made of variables.
-    fn aim_at(&mut self, plan: &'l Plan, url: &Template) -> Result<Aim<'l>, Answer> {
+    async fn aim_at(&mut self, plan: &'l Plan, url: &Template) -> Result<Aim<'l>, Answer> {
         let url = self.view().value(url);
         let Some(url) = Url::parse(&url) else {
             self.complain(
@@ -207,7 +250,7 @@ impl<'l> Serving<'_, '_, 'l> {
         let live = self.request.live;
         let group = match live.upstream_named(url.authority) {
             Some(UpstreamId(known)) => Chosen::Known(&live.groups[known]),
-            None => Chosen::Named(self.named(url.host, port)?),
+            None => Chosen::Named(self.named(plan, url.host, port).await?),
         };
         Ok(Aim {
             group,
@@ -222,23 +265,51 @@ impl<'l> Serving<'_, '_, 'l> {
     }
 
     /// An upstream that no block describes: its connections are not kept, as in nginx.
-    fn named(&self, host: &str, port: u16) -> Result<Arc<Group>, Answer> {
+    async fn named(&mut self, plan: &Plan, host: &str, port: u16) -> Result<Arc<Group>, Answer> {
         let bare = host.trim_start_matches('[').trim_end_matches(']');
-        let Ok(ip) = bare.parse() else {
-            self.complain(
-                Level::Error,
-                None,
-                format_args!("no resolver defined to resolve {host}"),
-            );
-            return Err(Answer::Status(502));
+        let mut ips = match bare.parse() {
+            Ok(ip) => vec![ip],
+            Err(_) => self.resolve(plan, host).await?,
         };
-        let address = Address::Inet(SocketAddr::new(ip, port));
-        let group = self.request.live.unlisted(&address, || {
-            let mut upstream = Upstream::new(host, vec![UpstreamServer::new(address.clone())]);
+        // Name servers change the order with each answer, and that makes no other upstream.
+        ips.sort_unstable();
+        let addresses = ips.into_iter().map(|ip| SocketAddr::new(ip, port));
+        let addresses = addresses.map(Address::Inet).collect();
+        let named = (host.into(), addresses);
+        let group = self.request.live.unlisted(named, |(name, addresses)| {
+            let server = |address: &Address| UpstreamServer {
+                // As in nginx, where each request begins anew with all of them.
+                max_fails: 0,
+                ..UpstreamServer::new(address.clone())
+            };
+            let mut upstream = Upstream::new(&**name, addresses.iter().map(server).collect());
             upstream.is_implicit = true;
             Group::new(&Arc::new(upstream))
         });
         group.map_err(|_| Answer::Status(500))
+    }
+
+    /// Asks the `resolver` for a name, together with the client and within `resolver_timeout`.
+    async fn resolve(&mut self, plan: &Plan, host: &str) -> Result<Vec<IpAddr>, Answer> {
+        let Some(resolver) = &plan.resolver else {
+            let message = format_args!("no resolver defined to resolve {host}");
+            self.complain(Level::Error, None, message);
+            return Err(Answer::Status(502));
+        };
+        let limit = self.request.scope.settings.resolver_timeout;
+        let resolving = resolver.resolve(&host.to_ascii_lowercase());
+        let why = match self.wait_for(resolving, limit).await {
+            Waited::For(Ok(resolved)) if !resolved.addresses.is_empty() => {
+                return Ok(resolved.addresses);
+            }
+            Waited::For(Ok(_)) => Unresolved::NotFound,
+            Waited::For(Err(error)) => Unresolved::from(&error),
+            Waited::Expired => Unresolved::TimedOut,
+            Waited::ClientGone => return Err(Answer::ClientGone),
+        };
+        let message = format_args!("{host} could not be resolved ({why})");
+        self.complain(Level::Error, None, message);
+        Err(Answer::Status(502))
     }
 
     /// What a connection to a server of the upstream depends on.
@@ -260,8 +331,17 @@ impl<'l> Serving<'_, '_, 'l> {
             }
             None => Cow::Borrowed(without_port(host)),
         };
-        let address = &aim.group.addresses()[index];
-        let made = targets.make(&aim.group, aim.scheme, address, &name)?;
+        // A seat has a server, and a server that has left keeps its place while somebody sits there.
+        let Some(server) = aim.group.server(index) else {
+            return Err(super::pass::gone());
+        };
+        let make = || targets.make(&aim.group, aim.scheme, &server.address, &name);
+        // The same for each request: the upstream is known, and the name.
+        let is_same = aim.authority.is_none() && targets.name.is_none();
+        let made = match is_same {
+            true => targets.made_before(&server.address, make)?,
+            false => make()?,
+        };
         Ok(Cow::Owned(made))
     }
 }

@@ -11,7 +11,7 @@ use keepline::{Error, ErrorKind};
 use super::Serving;
 use super::temp_file::{Afterwards, TempFile};
 use crate::answer::Answer;
-use crate::config::{BodyInFile, Level};
+use crate::config::{BodyInFile, HttpVersion, Level};
 
 /// The content of a request. What is held can be passed on more than once.
 #[derive(Debug, Clone)]
@@ -82,7 +82,9 @@ impl Serving<'_, '_, '_> {
             );
             return Err(Answer::Status(413));
         }
-        if !scope.proxy.request_buffering {
+        // HTTP/1.0 has no chunks: what doesn't say its length has to be held to learn it.
+        let is_sendable = known.is_some() || scope.proxy.http_version == HttpVersion::V11;
+        if !scope.proxy.request_buffering && is_sendable {
             // What is chunked tells its length only as it comes.
             let mut terms = *self.exchange.terms();
             terms.max_body = scope.client.max_body_size;

@@ -57,10 +57,14 @@ impl Serving<'_, '_, '_> {
         let is_head = self.exchange.head().method() == http::Method::HEAD;
         // Where no content follows, the length is what the upstream tells of it.
         let is_bodiless = is_head || status == StatusCode::NOT_MODIFIED;
-        let has_trailers =
-            self.wants_trailers() && !is_bodiless && status != StatusCode::NO_CONTENT;
+        let has_content = !is_bodiless && status != StatusCode::NO_CONTENT;
+        let has_trailers = self.wants_trailers() && has_content;
         let known = from.remaining().filter(|_| !has_trailers);
-        let length = known.map_or(BodyLength::Unknown, BodyLength::Known);
+        let length = match known {
+            Some(length) => BodyLength::Known(length),
+            None if has_content && !self.request.scope.client.chunks => BodyLength::UntilClose,
+            None => BodyLength::Unknown,
+        };
         let proxy = &self.request.scope.proxy;
         let server = Field::new(b"Server", self.server_field().as_bytes())?;
         let rewritten = self.rewritten(head);

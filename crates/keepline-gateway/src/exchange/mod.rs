@@ -33,6 +33,7 @@ mod terms;
 mod trailers;
 mod tunnel;
 mod upload;
+mod wait;
 
 use std::sync::Arc;
 

@@ -4,7 +4,7 @@
 //! belong to its connection (RFC 9110 §7.6.1, also those that Connection names), and that are no
 //! proper names. Framing is written anew.
 
-use http::Method;
+use http::{Method, Version};
 use keepline::Error;
 use keepline::client;
 use keepline::proto::forward::{Forward, forwardable};
@@ -12,9 +12,9 @@ use keepline::proto::{BodyLength, Field, Fields, RequestLine};
 
 use super::Serving;
 use super::aim::{Aim, AskedPath};
-use super::plan::Plan;
+use super::plan::{Plan, SetField};
 use super::scratch::Scratch;
-use crate::config::Server;
+use crate::config::{HttpVersion, Server, Variable};
 use crate::request::View;
 use crate::route::append_escaped;
 
@@ -29,8 +29,9 @@ impl Serving<'_, '_, '_> {
         let (view, plan) = (self.view(), aim.plan);
         let mut scratch = Scratch::lend();
         scratch.add(|out| append_target(view, &aim.path, out));
+        let version = self.request.scope.proxy.http_version;
         for set in &plan.sets {
-            scratch.add(|out| view.append(&set.value, out));
+            scratch.add(|out| append_set(view, set, version, out));
         }
         let mut values = scratch.values();
         let target = values.next().unwrap_or_default();
@@ -49,10 +50,11 @@ impl Serving<'_, '_, '_> {
         // A value that is no method leaves the client's.
         let method = self.request.scope.proxy.method.as_ref();
         let method = method.and_then(|method| Method::from_bytes(&view.value(method)).ok());
-        let line = RequestLine {
-            method: method.as_ref().unwrap_or_else(|| self.method()),
-            target,
-        };
+        let method = method.as_ref().unwrap_or_else(|| self.method());
+        let line = RequestLine::new(method, target).version(match version {
+            HttpVersion::V10 => Version::HTTP_10,
+            HttpVersion::V11 => Version::HTTP_11,
+        });
         to.send_head(line, sets.chain(own), length)
     }
 
@@ -63,6 +65,16 @@ impl Serving<'_, '_, '_> {
         } else {
             self.exchange.head().method()
         }
+    }
+}
+
+/// The value of a field that is set. A request of HTTP/1.1 has a Host, whatever becomes of what is set for it.
+fn append_set(view: View<'_>, set: &SetField, version: HttpVersion, out: &mut Vec<u8>) {
+    let start = out.len();
+    view.append(&set.value, out);
+    let is_missing = out.len() == start && version == HttpVersion::V11;
+    if is_missing && set.name.eq_ignore_ascii_case(b"host") {
+        view.variable(&Variable::ProxyHost, out);
     }
 }
 

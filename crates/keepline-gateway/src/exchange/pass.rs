@@ -26,7 +26,7 @@ struct Course {
 impl<'l> Serving<'_, '_, 'l> {
     /// Passes the request on. `None`: an answer has been passed back.
     pub(super) async fn pass(&mut self, pass: &'l ProxyPass) -> Result<Option<Answer>, Error> {
-        let aim = match self.aim(pass) {
+        let aim = match self.aim(pass).await {
             Ok(aim) => aim,
             Err(answer) => return Ok(Some(answer)),
         };

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use keepline::net::Hickory;
 use keepline::server::Terms;
 
 use super::aim::Targets;
@@ -9,7 +10,7 @@ use super::terms::terms;
 use crate::gateway::Logs;
 use crate::log::LineFile;
 
-use crate::config::{AccessLog, LogFormat, Piece, Scope, Template, Variable};
+use crate::config::{AccessLog, LogFormat, Piece, Resolver, Scope, Template, Variable};
 use crate::upstream::Group;
 
 /// How requests are passed on from one scope.
@@ -24,6 +25,8 @@ pub(crate) struct Plan {
     /// What the client's connection is served by.
     pub(crate) terms: Terms,
     pub(crate) access_logs: Vec<OpenLog>,
+    /// Who is asked for names that variables name.
+    pub(crate) resolver: Option<Hickory>,
     /// A log asks what fields the client was sent, or the upstream has sent.
     pub(crate) records_fields: bool,
 }
@@ -52,12 +55,16 @@ impl Plan {
         scope: &Scope,
         groups: &[Arc<Group>],
         logs: &Logs,
+        resolvers: &[(Resolver, Hickory)],
     ) -> Result<Self, keepline::Error> {
+        let wanted = scope.settings.resolver.as_ref();
+        let resolver = resolvers.iter().find(|known| Some(&known.0) == wanted);
         let settings = &scope.proxy;
         let mut sets: Vec<SetField> = settings
             .set_headers
             .iter()
-            .filter(|(_, value)| !value.is_empty())
+            // Host set to nothing is $proxy_host to HTTP/1.1, and missing to HTTP/1.0.
+            .filter(|(name, value)| !value.is_empty() || name.eq_ignore_ascii_case("host"))
             .map(|(name, value)| SetField {
                 name: name.as_bytes().into(),
                 value: value.clone(),
@@ -82,6 +89,7 @@ impl Plan {
             targets: Targets::new(scope, groups)?,
             terms: terms(&scope.client),
             access_logs: access_logs(&scope.settings.access_logs, logs),
+            resolver: resolver.map(|(_, asker)| asker.clone()),
             records_fields: scope.settings.access_logs.iter().any(asks_for_fields),
         })
     }

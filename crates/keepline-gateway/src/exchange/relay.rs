@@ -285,7 +285,11 @@ impl Serving<'_, '_, '_> {
             from.reclaim(head);
         }
         self.request.trailers = from.take_trailers();
-        from.end();
+        if seat.has_left() {
+            from.close(CloseReason::DnsChanged);
+        } else {
+            from.end();
+        }
         drop(seat);
     }
 

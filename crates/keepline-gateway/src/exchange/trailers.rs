@@ -15,7 +15,7 @@ impl Serving<'_, '_, '_> {
     pub(super) fn wants_trailers(&self) -> bool {
         let scope = self.request.scope;
         let is_asked = scope.proxy.pass_trailers || !scope.settings.add_trailers.is_empty();
-        is_asked && takes_trailers(self.exchange.head())
+        is_asked && scope.client.chunks && takes_trailers(self.exchange.head())
     }
 
     /// The trailer section of the answer: what the upstream has sent, then what is added.

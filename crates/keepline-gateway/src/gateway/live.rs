@@ -7,24 +7,29 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use keepline::net::Hickory;
 use rustls::ServerConfig;
+use tokio::sync::watch;
 
 use super::endpoint::Endpoint;
 use super::logs::Logs;
 use super::process::{Clients, Process};
 use super::start::StartError;
 use crate::config::{
-    Address, Config, Http, ListenAddress, Location, Map, MapId, Op, Program, Scope, ScopeId,
-    UpstreamId, ZoneId,
+    Address, Config, ErrorLog, Http, ListenAddress, Location, Map, MapId, Op, Program, Resolver,
+    Scope, ScopeId, UpstreamId, ZoneId,
 };
 use crate::error_log::ErrorLogs;
 use crate::exchange::Plan;
 use crate::limit::Zone;
 use crate::route::{Locations, MapRows};
-use crate::upstream::Group;
+use crate::upstream::{Follower, Group, names};
 
 /// Servers that only requests have named, at most: whoever sends them decides how many there are.
 const MOST_UNLISTED: usize = 1000;
+
+/// The name of a server that no upstream names, and its addresses.
+pub(crate) type Unlisted = (Box<str>, Vec<Address>);
 
 /// A configuration in force.
 #[derive(Debug)]
@@ -35,8 +40,11 @@ pub(crate) struct Live {
     /// By [`UpstreamId`].
     pub(crate) groups: Vec<Arc<Group>>,
     by_name: HashMap<Box<str>, UpstreamId>,
-    /// Servers that only requests have named.
-    unlisted: Mutex<HashMap<Address, Arc<Group>>>,
+    /// Servers that only requests have named, by name and addresses.
+    unlisted: Mutex<HashMap<Unlisted, Arc<Group>>>,
+    /// Who is asked for names while requests come; as long as a reload doesn't change it, with what it
+    /// remembers.
+    resolvers: Vec<(Resolver, Hickory)>,
     /// The locations of each server, by its place in `http.servers`.
     locations: Vec<Locations>,
     plans: HashMap<ScopeId, Plan>,
@@ -47,6 +55,8 @@ pub(crate) struct Live {
     tls: HashMap<ListenAddress, Arc<ServerConfig>>,
     /// By [`ZoneId`].
     zones: Vec<Arc<Zone>>,
+    /// For what belongs to no request.
+    main_error_logs: Vec<ErrorLog>,
     /// Of clients, at an address.
     pub(crate) most_connections: usize,
     process: Arc<Process>,
@@ -61,6 +71,7 @@ impl Live {
     ) -> Result<Self, StartError> {
         let http = config.http.clone().unwrap_or_default();
         let groups = groups(&http, before)?;
+        let resolvers = resolvers(&http, before)?;
         let logs = Logs::open(&http, before.map(|before| &before.logs))?;
         let zones = http.limit_req_zones.iter().map(|spec| {
             let known = before.and_then(|before| {
@@ -84,11 +95,13 @@ impl Live {
             endpoints,
             by_name: by_name.collect(),
             unlisted: Mutex::default(),
-            plans: plans(&http, &groups, &logs)?,
+            plans: plans(&http, &groups, &logs, &resolvers)?,
             logs,
+            resolvers,
             zones,
             groups,
             locations,
+            main_error_logs: config.main.error_log.clone(),
             most_connections: config
                 .events
                 .worker_connections
@@ -103,6 +116,31 @@ impl Live {
         self.tls.get(address).map(Arc::clone)
     }
 
+    /// Who follows the names of upstreams that nobody follows yet.
+    pub(crate) fn followers(&self) -> Vec<(Follower, watch::Receiver<usize>)> {
+        let followers = self.groups.iter().flat_map(|group| {
+            let upstream = &group.upstream;
+            let asker = upstream.resolver.as_ref().and_then(|wanted| {
+                let known = self.resolvers.iter().find(|known| known.0 == *wanted);
+                Some((known?.1.clone(), wanted.valid))
+            });
+            group.followers(|group, server, name| {
+                let (asker, valid) = asker.clone()?;
+                Some(Follower {
+                    group,
+                    server,
+                    name: name.clone(),
+                    asker,
+                    limit: upstream.resolver_timeout,
+                    valid,
+                    logs: self.main_error_logs.clone(),
+                    open_logs: Arc::clone(&self.process.error_logs),
+                })
+            })
+        });
+        followers.collect()
+    }
+
     pub(crate) fn group(&self, id: UpstreamId) -> Option<&Arc<Group>> {
         self.groups.get(id.0)
     }
@@ -115,18 +153,18 @@ impl Live {
     /// The group of a server that no upstream names; made when it is first asked for.
     pub(crate) fn unlisted(
         &self,
-        address: &Address,
-        make: impl FnOnce() -> Result<Arc<Group>, keepline::Error>,
+        named: Unlisted,
+        make: impl FnOnce(&Unlisted) -> Result<Arc<Group>, keepline::Error>,
     ) -> Result<Arc<Group>, keepline::Error> {
         let mut known = self.unlisted.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(group) = known.get(address) {
+        if let Some(group) = known.get(&named) {
             return Ok(Arc::clone(group));
         }
         if known.len() >= MOST_UNLISTED {
             known.clear();
         }
-        let group = make()?;
-        known.insert(address.clone(), Arc::clone(&group));
+        let group = make(&named)?;
+        known.insert(named, Arc::clone(&group));
         Ok(group)
     }
 
@@ -196,24 +234,54 @@ fn plans(
     http: &Http,
     groups: &[Arc<Group>],
     logs: &Logs,
+    resolvers: &[(Resolver, Hickory)],
 ) -> Result<HashMap<ScopeId, Plan>, StartError> {
     let mut plans = HashMap::new();
     let mut failed = None;
-    let mut add = |scope: &Scope| match Plan::new(scope, groups, logs) {
+    let mut add = |scope: &Scope| match Plan::new(scope, groups, logs, resolvers) {
         Ok(plan) => {
             plans.insert(scope.id, plan);
         }
         Err(error) => failed = Some(StartError::scope(error)),
     };
+    each_scope(http, &mut add);
+    failed.map_or(Ok(plans), Err)
+}
+
+/// Who is asked for names, of any scope and upstream.
+fn resolvers(http: &Http, before: Option<&Live>) -> Result<Vec<(Resolver, Hickory)>, StartError> {
+    let mut resolvers: Vec<(Resolver, Hickory)> = Vec::new();
+    let mut failed = None;
+    let mut add = |wanted: &Resolver| {
+        let is_it = |known: &&(Resolver, Hickory)| known.0 == *wanted;
+        if resolvers.iter().any(|known| is_it(&known)) {
+            return;
+        }
+        let known = before.and_then(|before| before.resolvers.iter().find(is_it));
+        match known.map_or_else(|| names::asker(wanted), |known| Ok(known.1.clone())) {
+            Ok(asker) => resolvers.push((wanted.clone(), asker)),
+            Err(error) => failed = Some(StartError::resolver(error)),
+        }
+    };
+    let of_upstreams = http.upstreams.iter();
+    of_upstreams
+        .filter_map(|upstream| upstream.resolver.as_ref())
+        .for_each(&mut add);
+    each_scope(http, &mut |scope: &Scope| {
+        scope.settings.resolver.iter().for_each(&mut add);
+    });
+    failed.map_or(Ok(resolvers), Err)
+}
+
+fn each_scope(http: &Http, add: &mut impl FnMut(&Scope)) {
     for server in &http.servers {
         add(&server.scope);
-        of_program(&server.rewrite, &mut add);
+        of_program(&server.rewrite, add);
         let named = server.named_locations.iter().map(|(_, location)| location);
         for location in server.locations.iter().chain(named) {
-            of_location(location, &mut add);
+            of_location(location, add);
         }
     }
-    failed.map_or(Ok(plans), Err)
 }
 
 fn of_location(location: &Location, add: &mut impl FnMut(&Scope)) {

@@ -113,6 +113,7 @@ impl Gateway {
             workers,
             listening: Mutex::default(),
         };
+        gateway.follow(&live);
         for (endpoint, listeners) in sockets {
             gateway.listen(&live, &endpoint, listeners)?;
         }
@@ -172,6 +173,16 @@ impl Gateway {
         outcome
     }
 
+    /// Has a worker follow the names of upstreams that are new.
+    fn follow(&self, live: &Live) {
+        let Some(worker) = self.workers.first() else {
+            return;
+        };
+        for (follower, presence) in live.followers() {
+            worker.give(Duty::Follow(Box::new(follower), presence));
+        }
+    }
+
     /// Has the workers serve an address, each with a socket of its own.
     fn listen(
         &self,
@@ -184,11 +195,8 @@ impl Gateway {
         let bound = listeners.first().and_then(Listener::local_addr);
         let address = &endpoint.listen.address;
         for (worker, listener) in self.workers.iter().zip(listeners) {
-            worker.serve(Duty {
-                server: server.clone(),
-                listener,
-                gate: Gate::new(Arc::clone(&self.shared), address.clone()),
-            });
+            let gate = Gate::new(Arc::clone(&self.shared), address.clone());
+            worker.give(Duty::Serve(Box::new((server.clone(), listener, gate))));
         }
         let mut listening = self
             .listening

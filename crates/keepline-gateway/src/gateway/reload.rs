@@ -28,6 +28,7 @@ impl Gateway {
         }
         self.retire(&before, &live);
         self.shared.live.store(Arc::clone(&live));
+        self.follow(&live);
         for (endpoint, listeners) in sockets {
             self.listen(&live, &endpoint, listeners)?;
         }

@@ -29,6 +29,10 @@ impl StartError {
         Self::new("proxy_pass".to_owned(), error)
     }
 
+    pub(crate) fn resolver(error: keepline::Error) -> Self {
+        Self::new("resolver".to_owned(), error)
+    }
+
     pub(crate) fn log(path: &Path, error: io::Error) -> Self {
         Self::new(format!("open() \"{}\" failed", path.display()), error)
     }

@@ -7,18 +7,20 @@ use std::time::Instant;
 
 use keepline::net::Listener;
 use keepline::server::Server;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::Shared;
 use crate::exchange::Gate;
+use crate::upstream::Follower;
 
-/// A listening socket to be served.
+/// What a worker is to do.
 #[derive(Debug)]
-pub(crate) struct Duty {
-    pub(crate) server: Server,
-    pub(crate) listener: Listener,
-    pub(crate) gate: Gate,
+pub(crate) enum Duty {
+    /// A listening socket is to be served.
+    Serve(Box<(Server, Listener, Gate)>),
+    /// A name is to be followed, which ends with the upstream that it is of, or with the worker.
+    Follow(Box<Follower>, watch::Receiver<usize>),
 }
 
 /// A worker. Dropped, it ends when the last of its connections is gone.
@@ -42,8 +44,8 @@ impl Worker {
         Ok(Self { duties, thread })
     }
 
-    /// Has it serve a further socket. One that has ended serves nothing.
-    pub(crate) fn serve(&self, duty: Duty) {
+    /// Gives it something more to do. One that has ended does nothing.
+    pub(crate) fn give(&self, duty: Duty) {
         let _ = self.duties.send(duty);
     }
 
@@ -76,8 +78,12 @@ async fn serve(
     loop {
         tokio::select! {
             duty = incoming.recv() => match duty {
-                Some(Duty { server, listener, gate }) => {
+                Some(Duty::Serve(duty)) => {
+                    let (server, listener, gate) = *duty;
                     serving.spawn(server.serve_raw(listener, gate));
+                }
+                Some(Duty::Follow(follower, presence)) => {
+                    tokio::spawn(follower.follow(presence));
                 }
                 None => break,
             },

@@ -203,9 +203,12 @@ impl Sent {
         let fields = fields.into_iter();
         self.fields
             .extend(fields.map(|field| owned(field.name(), field.value())));
-        self.fields.push(match length {
-            BodyLength::Known(length) => owned(b"content-length", length.to_string().as_bytes()),
-            BodyLength::Unknown => owned(b"transfer-encoding", b"chunked"),
+        self.fields.extend(match length {
+            BodyLength::Known(length) => {
+                Some(owned(b"content-length", length.to_string().as_bytes()))
+            }
+            BodyLength::Unknown => Some(owned(b"transfer-encoding", b"chunked")),
+            BodyLength::UntilClose => None,
         });
     }
 }

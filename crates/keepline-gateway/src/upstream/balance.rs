@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::hash::{Ring, crc32, memcached_step};
-use crate::config::{Balance, Upstream};
+use crate::config::{Address, Balance, Upstream};
 
 /// How often a hash looks for a server that is available, before it is chosen in turn (nginx: 20).
 const MOST_REHASHES: u32 = 20;
@@ -18,6 +18,8 @@ const MOST_REHASHES: u32 = 20;
 #[derive(Debug)]
 pub(crate) struct Balancer {
     peers: Vec<Peer>,
+    /// How many of them have not left.
+    present: usize,
     method: Method,
 }
 
@@ -45,6 +47,8 @@ struct Peer {
     fail_timeout: Duration,
     is_backup: bool,
     is_down: bool,
+    /// Its address is no longer one of its name. Its number is given to another when nobody is there.
+    has_left: bool,
     fails: u32,
     /// When it failed last.
     failed: Option<Instant>,
@@ -113,18 +117,60 @@ impl Balancer {
             Balance::Random => Method::Random,
             Balance::RandomTwo => Method::RandomTwo,
         };
-        Self { peers, method }
+        Self {
+            present: peers.len(),
+            peers,
+            method,
+        }
+    }
+
+    /// A further address of a server. Answers the number that it has from now on.
+    pub(crate) fn join(&mut self, server: &crate::config::UpstreamServer) -> usize {
+        self.present += 1;
+        let vacant = |peer: &Peer| peer.has_left && peer.busy == 0;
+        if let Some(index) = self.peers.iter().position(vacant) {
+            self.peers[index] = Peer::new(server);
+            return index;
+        }
+        self.peers.push(Peer::new(server));
+        self.peers.len() - 1
+    }
+
+    /// An address has left: it is not chosen again.
+    pub(crate) fn leave(&mut self, index: usize) {
+        if let Some(peer) = self.peers.get_mut(index).filter(|peer| !peer.has_left) {
+            peer.has_left = true;
+            self.present -= 1;
+        }
+    }
+
+    pub(crate) fn has_left(&self, index: usize) -> bool {
+        self.peers.get(index).is_none_or(|peer| peer.has_left)
+    }
+
+    /// Places keys on these servers from now on, where a ring does it.
+    pub(crate) fn place_on<'a>(
+        &mut self,
+        servers: impl Iterator<Item = (&'a Address, u32, usize)>,
+    ) {
+        if let Method::Ring(ring) = &mut self.method {
+            *ring = Ring::of(servers);
+        }
     }
 
     /// How many servers a request may try: those that are not down.
     pub(crate) fn tries(&self) -> u32 {
-        let up = self.peers.iter().filter(|peer| !peer.is_down).count();
+        let up = self
+            .peers
+            .iter()
+            .filter(|peer| !peer.is_down && !peer.has_left)
+            .count();
         u32::try_from(up).unwrap_or(u32::MAX)
     }
 
     /// There is one server: its failures are not counted, and it is never left out.
     pub(crate) fn is_single(&self) -> bool {
-        self.peers.len() == 1
+        self.present == 1
     }
 
     /// The server for a request.
@@ -137,8 +183,9 @@ impl Balancer {
         tried: &Tried,
         asker: Asker<'_>,
     ) -> Result<usize, NoLiveServer> {
-        let chosen = if let [only] = &self.peers[..] {
-            (!only.is_down && !only.is_full()).then_some(0)
+        let chosen = if self.is_single() {
+            let only = self.peers.iter().position(|peer| !peer.has_left);
+            only.filter(|&only| !self.peers[only].is_down && !self.peers[only].is_full())
         } else {
             let by_method = match &self.method {
                 Method::InTurn => None,
@@ -197,6 +244,7 @@ impl Balancer {
         let peer = &self.peers[index];
         peer.is_backup == backup
             && !peer.is_down
+            && !peer.has_left
             && !peer.is_full()
             && !peer.is_left_out(now)
             && !tried.has(index)
@@ -310,7 +358,11 @@ impl Balancer {
 
     /// The server at a place on the line of all weights (backup servers have none there).
     fn at_weight(&self, place: u64) -> Option<usize> {
-        let mut line = self.peers.iter().enumerate().filter(|x| !x.1.is_backup);
+        let mut line = self
+            .peers
+            .iter()
+            .enumerate()
+            .filter(|x| !x.1.is_backup && !x.1.has_left);
         let total: i64 = line.clone().map(|(_, peer)| peer.weight).sum();
         let mut place = i64::try_from(place % u64::try_from(total).ok()?.max(1)).ok()?;
         line.find_map(|(index, peer)| {
@@ -332,6 +384,7 @@ impl Peer {
             fail_timeout: server.fail_timeout,
             is_backup: server.is_backup,
             is_down: server.is_down,
+            has_left: false,
             fails: 0,
             failed: None,
             checked: None,

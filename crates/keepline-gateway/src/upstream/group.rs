@@ -6,12 +6,15 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use keepline::client::KeySettings;
 use keepline::proto::{Config as Protocol, Limits, ObsFold};
 use keepline::{Error, Transport};
 use tokio::time::Instant;
 
 use super::balance::{Asker, Balancer, Disabled, Fared, NoLiveServer, Tried};
+use super::moves::Moves;
+use super::roster::{Entry, Listed, Roster};
 use crate::config::{Address, Upstream};
 
 /// A dial ends after this time at the latest, whoever waited for it: requests have limits of their
@@ -24,39 +27,40 @@ pub(crate) struct Group {
     pub(crate) upstream: Arc<Upstream>,
     pub(crate) transport: Transport,
     balancer: Mutex<Balancer>,
-    /// The address of each server of the balancer.
-    addresses: Vec<Address>,
-    /// The same, as logs print them.
-    names: Vec<Box<str>>,
+    /// Where each server of the balancer is.
+    pub(super) roster: Roster,
+    /// Where servers move.
+    pub(super) moves: Option<Moves>,
 }
 
 impl Group {
     pub(crate) fn new(upstream: &Arc<Upstream>) -> Result<Arc<Self>, Error> {
-        let addresses: Vec<_> = upstream
-            .servers
-            .iter()
-            .flat_map(|server| server.addresses.iter().cloned())
-            .collect();
+        let addresses = upstream.servers.iter().flat_map(|server| &server.addresses);
+        let listed = addresses.map(|address| Listed::new(address.clone()));
+        let (roster, moves) = if upstream.is_moving() {
+            let listed = listed.map(Arc::new).collect();
+            let moves = Moves::new(upstream);
+            (Roster::Moving(ArcSwap::from_pointee(listed)), Some(moves))
+        } else {
+            (Roster::Fixed(listed.collect()), None)
+        };
         Ok(Arc::new(Self {
             transport: transport(upstream)?,
             balancer: Mutex::new(Balancer::new(upstream)),
-            names: addresses
-                .iter()
-                .map(|address| address.to_string().into())
-                .collect(),
-            addresses,
+            roster,
+            moves,
             upstream: Arc::clone(upstream),
         }))
     }
 
-    /// The servers' addresses, in the order of [`choose`](Self::choose)'s answers.
-    pub(crate) fn addresses(&self) -> &[Address] {
-        &self.addresses
+    /// The servers' addresses, in the order of [`choose`](Self::choose)'s answers; none where some of them move.
+    pub(crate) fn fixed_addresses(&self) -> impl Iterator<Item = &Address> {
+        self.roster.fixed().iter().map(|listed| &listed.address)
     }
 
-    /// The address of a server, as logs print it.
-    pub(crate) fn server_name(&self, index: usize) -> &str {
-        self.names.get(index).map_or("", |name| name)
+    /// The server with this number. `None`: there is none, which no seat has.
+    pub(crate) fn server(&self, index: usize) -> Option<Entry<'_>> {
+        self.roster.get(index)
     }
 
     /// The server for a request. The seat is given back when it is dropped.
@@ -73,7 +77,7 @@ impl Group {
         self.balancer().tries()
     }
 
-    fn balancer(&self) -> std::sync::MutexGuard<'_, Balancer> {
+    pub(super) fn balancer(&self) -> std::sync::MutexGuard<'_, Balancer> {
         self.balancer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -88,6 +92,11 @@ pub(crate) struct Seat<'g> {
 }
 
 impl<'g> Seat<'g> {
+    /// The server's address is no longer one of its name: a connection to it is not used again.
+    pub(crate) fn has_left(&self) -> bool {
+        self.group.moves.is_some() && self.group.balancer().has_left(self.index)
+    }
+
     /// The attempt is over.
     pub(crate) fn release(mut self, fared: Fared) -> Option<Disabled> {
         self.is_held = false;

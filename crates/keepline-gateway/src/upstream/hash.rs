@@ -45,15 +45,21 @@ pub(super) struct Ring(Vec<(u32, usize)>);
 impl Ring {
     /// The points of the servers that are no backups.
     pub(super) fn new(upstream: &Upstream) -> Self {
+        let servers = upstream.servers.iter();
+        let addresses = servers.flat_map(|server| {
+            let addresses = server.addresses.iter();
+            addresses.map(move |address| (server, address))
+        });
+        let numbered = addresses.enumerate();
+        let points = numbered.filter(|(_, (server, _))| !server.is_backup);
+        Self::of(points.map(|(index, (server, address))| (address, server.weight, index)))
+    }
+
+    /// The points of these: addresses, weights, and their numbers.
+    pub(super) fn of<'a>(servers: impl Iterator<Item = (&'a Address, u32, usize)>) -> Self {
         let mut points = Vec::new();
-        let mut index = 0;
-        for server in &upstream.servers {
-            for address in &server.addresses {
-                if !server.is_backup {
-                    add_points(&mut points, address, server.weight, index);
-                }
-                index += 1;
-            }
+        for (address, weight, index) in servers {
+            add_points(&mut points, address, weight, index);
         }
         points.sort_unstable();
         points.dedup_by_key(|point| point.0);

@@ -10,7 +10,7 @@ use crate::framing::{Asked, request_framing, response_framing};
 use crate::persistence::{NotPersistent, Persistence, persistence};
 use crate::scan::{Found, Scan, Section};
 use crate::state::{EventKind, Role, State};
-use crate::{Fields, Framing, ObsFold, RemoteError, RequestHead, ResponseHead, parse};
+use crate::{Fields, Framing, ObsFold, RemoteError, RequestHead, ResponseHead, parse, whole};
 
 /// What arrives.
 impl Connection {
@@ -71,6 +71,14 @@ impl Connection {
         outcome.inspect_err(|&error| self.fail(error))
     }
 
+    /// Takes the end of a message that has no content, or none left, as [`receive`](Self::receive)
+    /// would: it takes no bytes. False where the message has not come to its end.
+    pub fn receive_end(&mut self) -> bool {
+        self.peer_state() == State::SendBody
+            && self.reader.remaining() == Some(0)
+            && self.received_end(None).is_ok()
+    }
+
     /// The buffer has bytes that a message will be made of, and that nobody has looked at.
     fn has_unread(&self, buffer: &BytesMut) -> bool {
         match self.peer_state() {
@@ -94,22 +102,39 @@ impl Connection {
         if first.is_some_and(|x| !crate::field::is_tchar(x) && x != b'\r' && x != b'\n') {
             return Err(RemoteError::InvalidRequestLine);
         }
-        let Some(mut block) = self.head_block(buffer)? else {
+        let Some(head) = self.request_head(buffer)? else {
             return Ok(Received::NeedMore);
-        };
-        let spare = std::mem::take(&mut self.spare);
-        let head = match parse::request(&mut block, spare, &self.config.limits) {
-            Ok(head) => head,
-            Err(error) => {
-                put_back(block, buffer);
-                return Err(error);
-            }
         };
         if let Err(error) = self.accept_request(&head) {
             put_back(head.fields.block, buffer);
             return Err(error);
         }
         Ok(Received::Event(Event::Request(head)))
+    }
+
+    /// The next whole request head, taken out of the buffer.
+    fn request_head(&mut self, buffer: &mut BytesMut) -> Result<Option<RequestHead>, RemoteError> {
+        if buffer.is_empty() {
+            return Ok(None);
+        }
+        let section = self.section();
+        if self.scan.is_fresh()
+            && let Some(head) =
+                whole::request(buffer, &mut self.spare, &section, &self.config.limits)
+        {
+            return Ok(Some(head));
+        }
+        let Some(mut block) = self.head_block(buffer, &section)? else {
+            return Ok(None);
+        };
+        let spare = std::mem::take(&mut self.spare);
+        match parse::request(&mut block, spare, &self.config.limits) {
+            Ok(head) => Ok(Some(head)),
+            Err(error) => {
+                put_back(block, buffer);
+                Err(error)
+            }
+        }
     }
 
     fn accept_request(&mut self, head: &RequestHead) -> Result<(), RemoteError> {
@@ -141,11 +166,9 @@ impl Connection {
         {
             return Err(RemoteError::InvalidStatusLine);
         }
-        let Some(block) = self.head_block(buffer)? else {
+        let Some(head) = self.response_head(buffer)? else {
             return Ok(Received::NeedMore);
         };
-        let spare = std::mem::take(&mut self.spare);
-        let head = parse::response(block, spare, &self.config.limits)?;
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
             return self.received_switch(head);
         }
@@ -170,6 +193,28 @@ impl Connection {
         self.reader = BodyReader::new(framing);
         self.step(Role::Server, EventKind::Response)?;
         Ok(Received::Event(Event::Response(head)))
+    }
+
+    /// The next whole response head, taken out of the buffer.
+    fn response_head(
+        &mut self,
+        buffer: &mut BytesMut,
+    ) -> Result<Option<ResponseHead>, RemoteError> {
+        if buffer.is_empty() {
+            return Ok(None);
+        }
+        let section = self.section();
+        if self.scan.is_fresh()
+            && let Some(head) =
+                whole::response(buffer, &mut self.spare, &section, &self.config.limits)
+        {
+            return Ok(Some(head));
+        }
+        let Some(block) = self.head_block(buffer, &section)? else {
+            return Ok(None);
+        };
+        let spare = std::mem::take(&mut self.spare);
+        parse::response(block, spare, &self.config.limits).map(Some)
     }
 
     fn received_switch(&mut self, head: ResponseHead) -> Result<Received, RemoteError> {
@@ -201,11 +246,11 @@ impl Connection {
         Ok(Received::Event(Event::Response(head)))
     }
 
-    /// The next whole head, taken out of the buffer.
-    fn head_block(&mut self, buffer: &mut BytesMut) -> Result<Option<Bytes>, RemoteError> {
+    /// What bounds the next head.
+    fn section(&self) -> Section {
         let limits = &self.config.limits;
         let is_request = self.role == Role::Server;
-        let section = Section {
+        Section {
             limit: self.head_limit(),
             line_limit: if is_request { limits.line } else { usize::MAX },
             too_large: RemoteError::HeadTooLarge,
@@ -217,14 +262,22 @@ impl Connection {
             bare_lf: self.config.bare_lf,
             start_line: true,
             empty_lines: if is_request { limits.empty_lines } else { 0 },
-        };
-        let Some(found) = self.scan.advance(buffer, &section)? else {
+        }
+    }
+
+    /// The bytes of the next whole head, taken out of the buffer.
+    fn head_block(
+        &mut self,
+        buffer: &mut BytesMut,
+        section: &Section,
+    ) -> Result<Option<Bytes>, RemoteError> {
+        let Some(found) = self.scan.advance(buffer, section)? else {
             return Ok(None);
         };
         self.scan = Scan::default();
         let Found { skip, end, folded } = found;
         buffer.advance(skip);
-        if folded && (is_request || self.config.obs_fold == ObsFold::Refuse) {
+        if folded && (self.role == Role::Server || self.config.obs_fold == ObsFold::Refuse) {
             return Err(RemoteError::ObsoleteFold);
         }
         let mut block = buffer.split_to(end.saturating_sub(skip));

@@ -28,14 +28,17 @@ impl Connection {
         let start = out.len();
         let written = encode::write_request_line(line, out).and_then(|()| {
             let facts = encode::write_fields(fields, out);
-            let outgoing = encode::request_outgoing(line.method, &facts, body)?;
+            let outgoing = encode::request_outgoing(line, &facts, body)?;
             Ok((facts, outgoing))
         });
         let (facts, outgoing) = written.inspect_err(|_| out.truncate(start))?;
         let asked = Asked::from(line.method);
-        let upgrades = facts.upgrade && facts.connection.upgrade();
-        if !self.unanswered.is_empty() && (upgrades || asked == Asked::Connect) {
-            // Which of the answers switches would be anyone's guess.
+        let is_old = line.version < Version::HTTP_11;
+        // "A server MUST ignore an Upgrade header field that is received in an HTTP/1.0 request." (RFC
+        // 9110 §7.8)
+        let upgrades = facts.upgrade && facts.connection.upgrade() && !is_old;
+        if !self.unanswered.is_empty() && (upgrades || asked == Asked::Connect || is_old) {
+            // Which of the answers switches would be anyone's guess; and HTTP/1.0 has no pipelining.
             out.truncate(start);
             return Err(self.not_now(EventKind::Request));
         }

@@ -177,14 +177,14 @@ impl<'a> Subject<'a> {
         if ask.close {
             fields.push(field("connection", "close"));
         }
-        let line = RequestLine {
-            method: &ask.method,
-            target: if ask.method == Method::CONNECT {
+        let line = RequestLine::new(
+            &ask.method,
+            if ask.method == Method::CONNECT {
                 b"a:1"
             } else {
                 b"/"
             },
-        };
+        );
         let mut out = Vec::new();
         let sent = self
             .connection

@@ -195,10 +195,7 @@ fn encodes_to_itself(head: &Said, config: Config) {
 
 fn encode_request(method: &str, target: &[u8], fields: &[Field<'_>]) -> Option<Vec<u8>> {
     let method = Method::from_bytes(method.as_bytes()).unwrap();
-    let line = RequestLine {
-        method: &method,
-        target,
-    };
+    let line = RequestLine::new(&method, target);
     let mut wire = Vec::new();
     let sent = Connection::client(Config::default().into()).send_request(
         line,
@@ -230,10 +227,7 @@ fn encode_response(status: u16, fields: &[Field<'_>]) -> Option<Vec<u8>> {
 fn chunks_decode_to_themselves(content: &[u8]) {
     let mut client = Connection::client(Config::default().into());
     let mut wire = Vec::new();
-    let line = RequestLine {
-        method: &Method::POST,
-        target: b"/",
-    };
+    let line = RequestLine::new(&Method::POST, b"/");
     let host = Field::new(b"host", b"a").unwrap();
     client
         .send_request(line, [host], BodyLength::Unknown, &mut wire)

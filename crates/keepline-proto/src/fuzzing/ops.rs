@@ -177,10 +177,7 @@ impl Model {
         }
         let body = length(detail);
         let target = target.as_bytes();
-        let line = RequestLine {
-            method: &method,
-            target,
-        };
+        let line = RequestLine::new(&method, target);
         if pair.client.request(line, &fields, body).is_ok() {
             self.requests.push(Sent {
                 id,

@@ -248,10 +248,7 @@ fn requests_are_written_as_they_are_read() {
         let (method, target) = case.start.split_once(' ').unwrap();
         let method = Method::from_bytes(method.as_bytes()).unwrap();
         let target = target.as_bytes();
-        let line = RequestLine {
-            method: &method,
-            target,
-        };
+        let line = RequestLine::new(&method, target);
         client
             .send_request(line, case.message.fields(), case.message.length, &mut wire)
             .unwrap();

@@ -11,3 +11,4 @@ mod properties;
 mod refusals;
 mod smuggling;
 mod states;
+mod version;

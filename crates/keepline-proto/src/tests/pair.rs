@@ -71,10 +71,7 @@ impl Link {
         let (method, target) = start.split_once(' ').unwrap();
         let method = Method::from_bytes(method.as_bytes()).unwrap();
         let target = target.as_bytes();
-        let line = RequestLine {
-            method: &method,
-            target,
-        };
+        let line = RequestLine::new(&method, target);
         self.pair.client.request(line, &fields(lines), length)
     }
 

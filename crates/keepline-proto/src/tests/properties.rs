@@ -61,10 +61,7 @@ impl Request {
         } else {
             BodyLength::Unknown
         };
-        let line = RequestLine {
-            method: &self.method,
-            target: self.target.as_bytes(),
-        };
+        let line = RequestLine::new(&self.method, self.target.as_bytes());
         pair.client.request(line, &fields, length).unwrap();
         for piece in &self.content {
             pair.client.data(piece).unwrap();
@@ -190,10 +187,7 @@ fn hint(value: &str) -> KeepAlive {
 fn a_pair_agrees_after_an_answer_of_each_length() {
     for length in [0_usize, 1, 15, 16, 17, 255, 256, 4096, 65_536] {
         let mut pair = Pair::new(Config::default());
-        let line = RequestLine {
-            method: &Method::PUT,
-            target: b"/",
-        };
+        let line = RequestLine::new(&Method::PUT, b"/");
         let host = [Field::new(b"host", b"a").unwrap()];
         pair.client
             .request(line, &host, BodyLength::Unknown)

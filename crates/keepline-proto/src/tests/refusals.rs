@@ -112,10 +112,7 @@ fn requests_that_are_not_sent() {
         let (method, target) = start.split_once(' ').unwrap();
         let method = Method::from_bytes(method.as_bytes()).unwrap();
         let target = target.as_bytes();
-        let line = RequestLine {
-            method: &method,
-            target,
-        };
+        let line = RequestLine::new(&method, target);
         let sent = pair.client.request(line, &fields(lines), length);
         assert_eq!(sent, Err(error), "{start:?} {lines:?} {length:?}");
         assert!(!error.to_string().is_empty());
@@ -286,10 +283,7 @@ fn nothing_is_sent_out_of_turn() {
         .connection
         .send_response(StatusCode::OK, [], Known(0), &mut out);
     assert_eq!(response, not_now(State::Idle, EventKind::Response));
-    let line = RequestLine {
-        method: &Method::GET,
-        target: b"/",
-    };
+    let line = RequestLine::new(&Method::GET, b"/");
     let host = [Field::new(b"host", b"a").unwrap()];
     let request = pair
         .server

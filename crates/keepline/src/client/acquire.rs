@@ -173,7 +173,7 @@ async fn wait(
             return waiter.await;
         }
         Supply::Limited => return waiter.await,
-        Supply::Draining => Some(shared.settings.drain.time),
+        Supply::SoonFree => Some(shared.settings.drain.time),
         Supply::Returning(time) => Some(time),
         Supply::Dialling => None,
     };

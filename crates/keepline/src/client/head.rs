@@ -43,10 +43,7 @@ pub(super) fn queue_head(
         Some(_) => Cow::Owned(format!("http://{authority}{path}")),
         None => Cow::Borrowed(path),
     };
-    let line = RequestLine {
-        method: &parts.method,
-        target: target.as_bytes(),
-    };
+    let line = RequestLine::new(&parts.method, target.as_bytes());
     let host = Field::new(b"host", authority.as_bytes())?;
     let own_host = (!parts.headers.contains_key(header::HOST)).then_some(host);
     let credentials = proxy

@@ -275,6 +275,16 @@ impl Transport {
         self.shared.sessions.close_resting(CloseReason::Shutdown);
     }
 
+    /// Closes the idle connections to peers that have left (`dns-changed`), for those who follow names
+    /// themselves and dial addresses. Those in use are kept when they come back.
+    pub fn close_idle_to(&self, has_left: impl Fn(&crate::net::PeerAddr) -> bool) {
+        self.shared
+            .pool
+            .close_idle_if(CloseReason::DnsChanged, |connection| {
+                has_left(&connection.peer)
+            });
+    }
+
     /// Closes all idle connections, fails what waits for one, and keeps none from now on. Ready
     /// when the last connection is closed: bodies that are still being read are waited for.
     pub async fn shutdown(&self) {

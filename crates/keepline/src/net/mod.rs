@@ -19,7 +19,7 @@ mod tls_now;
 #[cfg(feature = "client")]
 pub(crate) use arrived::Arrived;
 #[cfg(all(feature = "client", feature = "hickory"))]
-pub use hickory::Hickory;
+pub use hickory::{Asks, Families, Hickory};
 #[cfg(feature = "socket-activation")]
 pub use inherited::{Inherited, inherited_listeners};
 #[cfg(feature = "client")]

@@ -188,9 +188,8 @@ where
 
     /// A dial has given a connection: it goes to a waiter or becomes idle.
     pub(crate) fn dialled(&self, slot: KeySlot, reason: OpenReason, connection: C) {
-        self.0.lock().opened(slot, reason, &connection);
         let watch = Arc::clone(connection.watch());
-        self.0.give(slot, connection);
+        self.0.give_opened(slot, reason, connection);
         watch.begin();
         self.0.note_quiet();
     }

@@ -99,7 +99,7 @@ impl Reaper {
         self.notify.notify_one();
     }
 
-    fn take_woken(&self) -> Vec<Arc<Watch>> {
+    pub(super) fn take_woken(&self) -> Vec<Arc<Watch>> {
         std::mem::take(&mut *self.woken.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -200,7 +200,7 @@ where
 
 /// A watch has been woken: whatever arrived, an idle connection with it is not reused. Only a
 /// wake for nothing (TLS took a session ticket) leaves it idle.
-fn look_at<K, C>(pool: &Arc<Shared<K, C>>, watch: &Arc<Watch>)
+pub(super) fn look_at<K, C>(pool: &Arc<Shared<K, C>>, watch: &Arc<Watch>)
 where
     K: Eq + Hash + Clone + Send + 'static,
     C: Connection,
@@ -224,11 +224,7 @@ where
     {
         std::task::Poll::Pending => pool.put_back(parked),
         std::task::Poll::Ready(reason) => {
-            if reason == CloseReason::PeerClosed {
-                let now = Instant::now();
-                pool.lock()
-                    .note_idle_close(parked.slot, parked.idle_for(now), now);
-            }
+            pool.lock().found_dead(&parked, reason, Instant::now());
             pool.close(parked.slot, parked.connection, reason);
         }
     }

@@ -13,6 +13,7 @@ use shuttle::thread;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::time::Instant;
 
+use super::reaper::look_at;
 use super::*;
 
 const KEY: u8 = 7;
@@ -112,18 +113,57 @@ impl World {
             }
             1 => self.pool.dial_lost(slot),
             _ => {
-                let id = self.next_id.fetch_add(1, Ordering::Relaxed) as u64;
-                self.alive.fetch_add(1, Ordering::Relaxed);
-                let connection = Fake {
-                    id,
-                    served: false,
-                    watch: Watch::new(id, Arc::clone(&self.reaper)),
-                    alive: Arc::clone(&self.alive),
-                    in_use: false,
-                };
-                self.pool.dialled(slot, reason, connection);
+                self.open(slot, reason);
             }
         }
+    }
+
+    fn open(&self, slot: KeySlot, reason: OpenReason) {
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed) as u64;
+        self.alive.fetch_add(1, Ordering::Relaxed);
+        let connection = Fake {
+            id,
+            served: false,
+            watch: Watch::new(id, Arc::clone(&self.reaper)),
+            alive: Arc::clone(&self.alive),
+            in_use: false,
+        };
+        self.pool.dialled(slot, reason, connection);
+    }
+
+    /// Looks at those that are new or were woken, as the reaper does.
+    fn look(&self) {
+        for watch in self.reaper.take_woken() {
+            look_at(&self.pool.0, &watch);
+        }
+    }
+
+    /// Asks once, where every dial gives a connection and every connection comes back. Answers the
+    /// thread of the dial, if there is one.
+    fn ask_in_peace(&self) -> Option<thread::JoinHandle<()>> {
+        let (slot, connection, dial) = match self.pool.checkout(&KEY).unwrap() {
+            Acquired::Idle {
+                slot, connection, ..
+            } => (slot, connection, None),
+            Acquired::Dial { .. } => unreachable!("the key does not only dial"),
+            Acquired::Wait(waiter) => {
+                let slot = waiter.slot;
+                let dial = match waiter.supply {
+                    Supply::Dial(reason) => {
+                        let world = self.clone();
+                        Some(thread::spawn(move || {
+                            thread::yield_now();
+                            world.open(slot, reason);
+                        }))
+                    }
+                    _ => None,
+                };
+                (slot, block_on(waiter).unwrap(), dial)
+            }
+        };
+        thread::yield_now();
+        self.pool.give(slot, connection);
+        dial
     }
 
     /// Starts what the pool has asked for.
@@ -174,7 +214,7 @@ impl World {
                         world.dial_on_demand();
                     }))
                 }
-                Supply::Draining | Supply::Dialling | Supply::Returning(_) | Supply::Limited => {
+                Supply::SoonFree | Supply::Dialling | Supply::Returning(_) | Supply::Limited => {
                     None
                 }
             };
@@ -281,4 +321,42 @@ fn closing_the_idle_ones_at_any_moment_loses_nobody() {
             world.dial_on_demand();
         }
     });
+}
+
+/// A dial whose request was served by a connection that came back is the next request's, at
+/// whatever moment that asks: while it is on its way, while it ends, and while its connection is
+/// looked at.
+#[test]
+fn no_schedule_opens_more_than_there_are_requests_at_a_time() {
+    let runtime = Arc::new(runtime());
+    shuttle::check_random(
+        move || {
+            let world = World::new(Limits::default(), &runtime);
+            let workers: Vec<_> = (0..WORKERS)
+                .map(|_| {
+                    let world = world.clone();
+                    thread::spawn(move || {
+                        let mut dials = Vec::new();
+                        for _ in 0..2 * REQUESTS {
+                            dials.extend(world.ask_in_peace());
+                        }
+                        for dial in dials {
+                            dial.join().unwrap();
+                        }
+                    })
+                })
+                .collect();
+            for _ in 0..30 {
+                world.look();
+                thread::yield_now();
+            }
+            for worker in workers {
+                worker.join().unwrap();
+            }
+            world.check();
+            let opened = world.pool.stats().opened.total();
+            assert!(opened <= WORKERS as u64, "{opened} were opened");
+        },
+        1_000,
+    );
 }

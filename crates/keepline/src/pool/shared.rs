@@ -22,7 +22,7 @@ use super::reaper::Watch;
 use super::reapers::Reapers;
 use super::state::{Effects, Entry, Given, KeySlot, Parked, State};
 use super::{Connection, Delivery, Note, Owner};
-use crate::CloseReason;
+use crate::{CloseReason, OpenReason};
 
 /// What all handles of a pool share.
 pub(crate) struct Shared<K, C>
@@ -100,18 +100,34 @@ where
 
     pub(super) fn give(&self, slot: KeySlot, connection: C) {
         let mut next = Some(connection);
-        while let Some(connection) = next.take() {
-            let watch = Arc::clone(connection.watch());
-            self.owner.note(&connection, Note::Returned);
-            let now = Now::read();
-            let own = connection.expiry(now.instant);
-            let given = self.with(|state, effects| {
-                let given = state.give(slot, connection, own, now, effects);
-                watch.follow(&given);
-                given
-            });
-            next = self.deliver(given, &watch);
+        while let Some(connection) = next {
+            next = self.hand_on(slot, connection, None);
         }
+    }
+
+    /// Gives what a dial has opened. Both under one lock: a request that came between the two would
+    /// find neither the dial nor the connection, and dial again.
+    pub(super) fn give_opened(&self, slot: KeySlot, reason: OpenReason, connection: C) {
+        if let Some(undelivered) = self.hand_on(slot, connection, Some(reason)) {
+            self.give(slot, undelivered);
+        }
+    }
+
+    /// Answers the connection if its waiter went away between the lock and the delivery.
+    fn hand_on(&self, slot: KeySlot, connection: C, opened: Option<OpenReason>) -> Option<C> {
+        let watch = Arc::clone(connection.watch());
+        self.owner.note(&connection, Note::Returned);
+        let now = Now::read();
+        let own = connection.expiry(now.instant);
+        let given = self.with(|state, effects| {
+            if let Some(reason) = opened {
+                state.opened(slot, reason, &connection);
+            }
+            let given = state.give(slot, connection, own, now, effects);
+            watch.follow(&given);
+            given
+        });
+        self.deliver(given, &watch)
     }
 
     /// Puts a connection back among the idle ones, as if it had never been taken out; or to whoever

@@ -12,6 +12,7 @@ use super::Server;
 use super::access::{AccessFormat, AccessRecord};
 #[cfg(feature = "http2")]
 use super::http2::Http2;
+use super::ready::ReadyAnswer;
 #[cfg(feature = "tls")]
 use super::settings::PlainHttp;
 use super::settings::{InvalidSetting, Settings};
@@ -259,6 +260,31 @@ impl ServerBuilder {
     /// extensions. Default true; without it a request costs three allocations less.
     pub const fn request_info(mut self, carries: bool) -> Self {
         self.0.request_info = carries;
+        self
+    }
+
+    /// What [`Server::serve`] answers from the head alone, at the cost of the raw layer: `answers` is
+    /// asked of each request of HTTP/1.1 before a typed request is made of it. `None`: the service is
+    /// asked; so it is of all requests of HTTP/2, and has to know these answers too. What there is
+    /// of the request's content is drained. Default none.
+    ///
+    /// ```
+    /// # use bytes::Bytes;
+    /// # use http::{HeaderValue, StatusCode};
+    /// use keepline::server::{ReadyAnswer, Server};
+    ///
+    /// let server = Server::builder().answer_first(|head| {
+    ///     let plain = HeaderValue::from_static("text/plain");
+    ///     let is_probe = head.target() == b"/healthz";
+    ///     is_probe.then(|| ReadyAnswer::new(StatusCode::OK, plain, Bytes::from_static(b"ok")))
+    /// });
+    /// # server.build().unwrap();
+    /// ```
+    pub fn answer_first(
+        mut self,
+        answers: impl Fn(&RequestHead) -> Option<ReadyAnswer> + Send + Sync + 'static,
+    ) -> Self {
+        self.0.answers_first = Some(Arc::new(answers));
         self
     }
 

@@ -14,20 +14,32 @@ struct Cached {
     until: Instant,
 }
 
+impl Cached {
+    fn field(&self) -> Field<'_> {
+        Field::from((&DATE, &self.value))
+    }
+}
+
 thread_local! {
     static CACHE: RefCell<Option<Cached>> = const { RefCell::new(None) };
 }
 
 /// Lends the field as it is at `now` to `write`.
 pub(super) fn with_date<T>(now: Instant, write: impl FnOnce(Field<'_>) -> T) -> T {
-    let cached = CACHE.take();
-    let cached = match cached {
-        Some(cached) if now < cached.until => cached,
-        _ => format(now),
-    };
-    let result = write(Field::from((&DATE, &cached.value)));
-    CACHE.set(Some(cached));
-    result
+    CACHE.with(|cache| {
+        let is_current = |cached: &Option<Cached>| cached.as_ref().is_some_and(|x| now < x.until);
+        if !is_current(&cache.borrow()) {
+            // Not while it is lent: what is written may ask for the date too.
+            match cache.try_borrow_mut() {
+                Ok(mut cached) => *cached = Some(format(now)),
+                Err(_) => return write(format(now).field()),
+            }
+        }
+        match &*cache.borrow() {
+            Some(cached) => write(cached.field()),
+            None => write(format(now).field()),
+        }
+    })
 }
 
 fn format(now: Instant) -> Cached {

@@ -50,6 +50,7 @@ mod info;
 mod linger;
 mod pause;
 mod progress;
+mod ready;
 mod receive;
 mod refused;
 mod registry;
@@ -81,6 +82,7 @@ pub use exchange::{Exchange, Handler};
 #[cfg(feature = "http2")]
 pub use http2::Http2;
 pub use info::RequestInfo;
+pub use ready::ReadyAnswer;
 pub use refused::{Refusal, Refused};
 pub use registry::ServerStats;
 pub use service::{ServiceFn, service_fn};

@@ -60,7 +60,7 @@ impl Wire {
         let is_bodiless = self.driver.proto.remaining() == Some(0);
         if is_bodiless {
             // Its end is here too; now nobody has to look for it.
-            let _ = self.piece_here();
+            self.driver.proto.receive_end();
         }
         // "A server that receives a 100-continue expectation in an HTTP/1.0 request MUST ignore
         // that expectation" (RFC 9110 §10.1.1); nor is there anything to continue without a body.
@@ -117,7 +117,9 @@ impl Wire {
         if !self.driver.wants_content() {
             ready!(self.poll_flush(cx))?;
         }
-        if let Received::Event(Event::Request(head)) = self.driver.receive()? {
+        if self.driver.buffered() > 0
+            && let Received::Event(Event::Request(head)) = self.driver.receive()?
+        {
             return Poll::Ready(Ok(Next::Head(head)));
         }
         ready!(self.poll_flush(cx))?;
@@ -170,6 +172,9 @@ impl Wire {
 
     /// The next piece of content that has arrived already; never reads. `Pending` where none has.
     pub(super) fn piece_here(&mut self) -> Poll<Result<Option<Bytes>, Error>> {
+        if self.lost.is_none() && self.unread() == Unread::Nothing {
+            return Poll::Ready(Ok(None));
+        }
         match self.driver.receive() {
             Err(error) => Poll::Ready(Err(self.lose(error.into()))),
             Ok(Received::NeedMore) => Poll::Pending,

@@ -104,8 +104,11 @@ impl Wire {
         self.driver.lend_output();
         // HTTP/1.0 and a length that is not known: the end of the connection ends the body.
         let is_kept = self.driver.proto.persistence() == Persistence::Persistent
-            && (length != BodyLength::Unknown
-                || self.driver.proto.peer_version() >= Version::HTTP_11);
+            && match length {
+                BodyLength::Known(_) => true,
+                BodyLength::Unknown => self.driver.proto.peer_version() >= Version::HTTP_11,
+                BodyLength::UntilClose => false,
+            };
         let told = self.terms.told_idle_seconds.filter(|_| is_kept);
         let told = told.map(KeepAliveValue::new);
         let keep_alive = told.as_ref().map(KeepAliveValue::field).transpose()?;

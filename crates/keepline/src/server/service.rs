@@ -96,6 +96,10 @@ where
     B::Error: Into<BoxError>,
 {
     async fn handle(&mut self, exchange: &mut Exchange<'_>) -> Result<(), Error> {
+        let answers = exchange.wire.core.hub().settings.answers_first.as_ref();
+        if let Some(answer) = answers.and_then(|answers| answers(exchange.head())) {
+            return answer.send(exchange);
+        }
         let Some(mut request) = typed_request(exchange.head()) else {
             let problem = "the request target is not a URI";
             return exchange

@@ -11,6 +11,7 @@ use keepline_proto::{Config, RequestHead};
 use super::access::{AccessFormat, ExchangeHook};
 #[cfg(feature = "http2")]
 use super::http2::Http2;
+use super::ready::ReadyAnswer;
 use super::state::StateHook;
 use super::terms::Terms;
 #[cfg(feature = "tls")]
@@ -35,6 +36,7 @@ impl fmt::Display for InvalidSetting {
 impl std::error::Error for InvalidSetting {}
 
 /// Whether the connection of a request may persist after it.
+pub(crate) type AnswersFirst = Arc<dyn Fn(&RequestHead) -> Option<ReadyAnswer> + Send + Sync>;
 pub(crate) type PersistIf = Arc<dyn Fn(&RequestHead) -> bool + Send + Sync>;
 
 /// What becomes of plain HTTP where TLS is spoken.
@@ -69,6 +71,7 @@ pub(crate) struct Settings {
     pub(crate) answer_options_asterisk: bool,
     pub(crate) refuse_expectations: bool,
     pub(crate) request_info: bool,
+    pub(crate) answers_first: Option<AnswersFirst>,
     pub(crate) protocol: Arc<Config>,
     pub(crate) state_hook: Option<StateHook>,
     pub(crate) exchange_hook: Option<ExchangeHook>,
@@ -102,6 +105,7 @@ impl Default for Settings {
             answer_options_asterisk: true,
             refuse_expectations: true,
             request_info: true,
+            answers_first: None,
             protocol: Arc::default(),
             state_hook: None,
             exchange_hook: None,

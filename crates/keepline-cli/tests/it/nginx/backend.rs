@@ -12,7 +12,9 @@ use super::wire::Wire;
 
 #[derive(Debug)]
 pub(crate) struct Backend {
-    port: ReservedPort,
+    addr: SocketAddr,
+    /// Nobody else gets it.
+    _port: Option<ReservedPort>,
     /// Gone while it refuses.
     listener: Option<TcpListener>,
     /// In the order in which they were accepted.
@@ -26,9 +28,19 @@ pub(crate) struct Backend {
 impl Backend {
     pub(crate) fn new() -> Self {
         let port = ReservedPort::new().expect("a port is free");
-        let listener = Some(listen(port.addr()));
+        Self::at(port.addr(), Some(port))
+    }
+
+    /// One with the same port, on another loopback address.
+    pub(crate) fn beside(&self, ip: Ipv4Addr) -> Self {
+        Self::at((ip, self.addr.port()).into(), None)
+    }
+
+    fn at(addr: SocketAddr, port: Option<ReservedPort>) -> Self {
+        let listener = Some(listen(addr));
         Self {
-            port,
+            addr,
+            _port: port,
             listener,
             connections: Vec::new(),
             current: 0,
@@ -36,8 +48,8 @@ impl Backend {
         }
     }
 
-    pub(crate) fn addr(&self) -> SocketAddr {
-        (Ipv4Addr::LOCALHOST, self.port.port()).into()
+    pub(crate) const fn addr(&self) -> SocketAddr {
+        self.addr
     }
 
     pub(crate) fn refuse(&mut self) {
@@ -45,7 +57,7 @@ impl Backend {
     }
 
     pub(crate) fn listen(&mut self) {
-        self.listener = Some(listen(self.port.addr()));
+        self.listener = Some(listen(self.addr));
     }
 
     /// The connection of this number, from 1, or that of the last request.

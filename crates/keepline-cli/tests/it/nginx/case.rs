@@ -26,15 +26,19 @@
 //! | `b< 5 bytes`, `b< end`, `b> BYTES`, `b! fin`, … | on the connection of the last request; `b.1< …` on the first |
 //! | `b! refuse`, `b! listen` | the port is closed, opened again |
 //! | `b! connections` | how many connections the backend has seen |
+//! | `dns! 127.0.0.1 127.0.0.9`, `dns! unknown`, `dns! fails`, `dns! silent` | what names resolve to from now on |
 //! | `log 2` | waits for so many lines in the access log, and shows them |
 //! | `wait 300ms` | only where the rule is about time |
 //! | `gateway! HUP`, `gateway< exit` | a signal; the exit status |
 //! | `gateway< refusal` | connections are refused from now on |
 //!
-//! In configurations `@b` is the address of backend `b`, which thereby exists.
+//! In configurations `@b` is the address of backend `b`, which thereby exists, and `:port-of-b` its port; `@b9` has the
+//! port of `@b` on 127.0.0.9. `@dns` is a name server, whose answers hold for a second; at first there is no name.
 
 use std::fmt::Write as _;
 use std::time::Duration;
+
+use keepline_testkit::dns::Answer;
 
 use super::text;
 
@@ -76,6 +80,7 @@ pub(crate) enum Action {
     Log(usize),
     Wait(Duration),
     Signal(String),
+    Resolve(Answer),
     Exit,
     Refusal,
 }
@@ -264,6 +269,17 @@ fn action(line: &str) -> Option<Action> {
     }
     if let Some(signal) = line.strip_prefix("gateway! ") {
         return Some(Action::Signal(signal.to_owned()));
+    }
+    if let Some(answer) = line.strip_prefix("dns! ") {
+        return Some(Action::Resolve(match answer {
+            "unknown" => Answer::NoSuchName,
+            "fails" => Answer::Failure,
+            "silent" => Answer::Silence,
+            addresses => {
+                let addresses = addresses.split(' ').map(str::parse);
+                Answer::Addresses(addresses.collect::<Result<_, _>>().ok()?)
+            }
+        }));
     }
     if line == "gateway< refusal" {
         return Some(Action::Refusal);

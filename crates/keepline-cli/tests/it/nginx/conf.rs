@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use super::case::Case;
 
 /// What belongs to the level above servers; everything else in a case is of its server.
-const OF_HTTP: [&str; 5] = ["upstream", "map", "limit_req_zone", "server", "resolver"];
+const OF_HTTP: [&str; 4] = ["upstream", "map", "limit_req_zone", "server"];
 const OF_MAIN: [&str; 3] = ["worker_shutdown_timeout", "worker_processes", "events"];
 
 /// What every access log shows, unless the case says something else.
@@ -48,10 +48,13 @@ pub(crate) fn actors(case: &Case) -> Vec<String> {
         })
         .filter(|name: &String| {
             let name = name.trim_end_matches(|c: char| c.is_ascii_digit());
-            name == "b" || name == "gateway"
+            matches!(name, "b" | "gateway" | "dns")
         })
         .collect();
     actors.push("gateway".to_owned());
+    if conf.contains(":port-of-b") {
+        actors.push("b".to_owned());
+    }
     actors.sort();
     actors.dedup();
     actors
@@ -70,14 +73,16 @@ pub(crate) fn parts(
         conf = conf.replace(&format!("@{name}"), &addr.to_string());
         names.0.push((addr.to_string(), format!("@{name}")));
     }
-    // Redirects name the port alone.
+    // Redirects name the port alone, and so do servers whose addresses are to be found.
     for (name, addr) in addrs {
         let port = format!(":{}", addr.port());
+        conf = conf.replace(&format!(":port-of-{name};"), &format!("{port};"));
+        conf = conf.replace(&format!(":port-of-{name} "), &format!("{port} "));
         names.0.push((port, format!(":port-of-{name}")));
     }
     for name in own_names(&conf) {
         let unique = format!("{name}_{number}");
-        for before in ["upstream ", "://", "zone=", "default "] {
+        for before in ["upstream ", "://", "zone=", "zone ", "default "] {
             conf = conf.replace(&format!("{before}{name}"), &format!("{before}{unique}"));
         }
         names.0.push((unique, name));

@@ -71,6 +71,7 @@ cases! {
     client_parsing
     client_pipelining
     directives
+    resolver
     shutdown
     tls
     upgrades

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use keepline_testkit::dns::{Answer, NameServer};
 use keepline_testkit::sockets::ReservedPort;
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
@@ -28,6 +29,7 @@ pub(crate) struct Stage {
     gateways: BTreeMap<String, ReservedPort>,
     clients: BTreeMap<String, Wire>,
     backends: BTreeMap<String, Backend>,
+    name_server: Option<NameServer>,
     names: Names,
 }
 
@@ -39,12 +41,20 @@ impl Stage {
             gateways: BTreeMap::new(),
             clients: BTreeMap::new(),
             backends: BTreeMap::new(),
+            name_server: None,
             names: Names::default(),
         };
         let mut addrs = BTreeMap::new();
         for name in conf::actors(case) {
-            let addr = if name.starts_with('b') {
-                let backend = Backend::new();
+            let addr = if name == "dns" {
+                // Hickory and nginx count in whole seconds, and 0 would be asked again at each request.
+                let name_server = NameServer::start(1, Answer::NoSuchName);
+                stage.name_server.insert(name_server).addr()
+            } else if name.starts_with('b') {
+                let backend = match (name.as_str(), stage.backends.get("b")) {
+                    ("b9", Some(b)) => b.beside([127, 0, 0, 9].into()),
+                    _ => Backend::new(),
+                };
                 let addr = backend.addr();
                 stage.backends.insert(name.clone(), backend);
                 addr
@@ -100,6 +110,13 @@ impl Stage {
             }
             Action::Signal(name) => {
                 gateway.get().process.signal(name);
+                String::new()
+            }
+            Action::Resolve(answer) => {
+                let name_server = self.name_server.as_ref();
+                name_server
+                    .expect("the configuration has @dns")
+                    .set(answer.clone());
                 String::new()
             }
             Action::Exit => gateway.own().exited().await.to_string(),

@@ -2,8 +2,10 @@
 //!
 //! - `servers`: real servers that are told how long to wait;
 //! - `odd`: servers that end connections in other ways, or not at all.
+//! - `other_reasons`: servers that end connections for reasons that are no limits of theirs.
 
 mod odd;
+mod other_reasons;
 mod servers;
 
 use std::time::Duration;

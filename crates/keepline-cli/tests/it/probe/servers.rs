@@ -217,6 +217,18 @@ async fn a_timeout_of_a_quarter_of_a_second_is_measured_to_20_milliseconds() {
     );
 }
 
+/// The commonest timeout of balancers. It waits, and costs the machine nothing meanwhile.
+#[tokio::test]
+async fn a_timeout_of_60_seconds_takes_no_more_than_80_in_all() {
+    let result = keepline("60s", s(60)).await;
+    let took = result["took_seconds"].as_f64();
+    assert!(took.is_some_and(|took| took <= 80.0), "{result}");
+    assert_eq!(
+        result["advice"]["client_idle_timeout_seconds"], 54.0,
+        "{result}"
+    );
+}
+
 #[tokio::test]
 async fn the_age_that_a_server_lets_connections_reach_is_told_from_idle_timeout_and_requests() {
     let args = ["--idle-timeout", "3s", "--max-age", "2s"];

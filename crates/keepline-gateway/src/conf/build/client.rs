@@ -7,7 +7,7 @@ use super::level::Level;
 use crate::conf::check::flag;
 use crate::conf::error::ConfError;
 use crate::conf::tree::Directive;
-use crate::conf::value::{invalid, unsupported};
+use crate::conf::value::invalid;
 use crate::config::{BodyInFile, Browsers, LingeringClose};
 
 /// Takes the directive if it is one of these.
@@ -53,10 +53,7 @@ fn connection(level: &mut Level, directive: &Directive) -> Result<bool, ConfErro
         "reset_timedout_connection" => client.resets_timed_out = flag(directive)?,
         "send_timeout" => client.send_timeout = directive.time(0)?,
         "tcp_nodelay" => client.no_delay = flag(directive)?,
-        "chunked_transfer_encoding" if !flag(directive)? => {
-            return Err(unsupported(directive, directive.arg(0)?, "leave it on"));
-        }
-        "chunked_transfer_encoding" => client.chunks = true,
+        "chunked_transfer_encoding" => client.chunks = flag(directive)?,
         _ => return Ok(false),
     }
     Ok(true)

@@ -18,6 +18,7 @@ mod names;
 mod proxy;
 mod proxy_pass;
 mod proxy_rewrite;
+mod resolver;
 mod rewrite;
 mod server;
 mod server_name;
@@ -31,6 +32,7 @@ mod tests;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use self::level::Level;
 use self::names::Names;
@@ -44,7 +46,7 @@ use super::table;
 use super::tree::{Block, Directive, Tree};
 use crate::config::{
     AccessLog, Address, Config, ErrorLog, Escape, Http, ListenAddress, LogFile, LogFileId,
-    LogFormat, Scope, ScopeId, UpstreamId,
+    LogFormat, Resolver, Scope, ScopeId, UpstreamId,
 };
 
 /// What is carried along while a configuration is read.
@@ -54,6 +56,8 @@ struct Builder<'a> {
     names: Names,
     /// What has been read of `http`.
     http: Http,
+    /// `resolver` and `resolver_timeout` of `http`, which upstreams have too.
+    http_resolver: (Option<Resolver>, Option<Duration>),
     /// Directories for temporary files.
     temp_paths: BTreeSet<PathBuf>,
     /// The numbers of the files in `http.log_files`.
@@ -88,6 +92,7 @@ pub(super) fn build(
         outside,
         names: Names::default(),
         http: Http::default(),
+        http_resolver: (None, None),
         temp_paths: BTreeSet::new(),
         log_files: HashMap::new(),
         implicit: HashMap::new(),
@@ -115,6 +120,12 @@ impl Builder<'_> {
         self.names = Names::collect(block)?;
         self.http.slots = self.names.slots().to_vec();
         self.define_combined()?;
+        let find = |name: &str| block.directives.iter().find(|d| d.name.text == name);
+        // What is wrong with them is told where they are read for the servers.
+        self.http_resolver = (
+            find("resolver").and_then(|found| resolver::resolver(found, self).ok()),
+            find("resolver_timeout").and_then(|found| found.time(0).ok()),
+        );
         for directive in &block.directives {
             if let Err(error) = self.definition(directive) {
                 self.fail(error);

@@ -160,10 +160,10 @@ fn is_local_address(text: &str) -> bool {
 
 fn http_version(directive: &Directive) -> Result<HttpVersion, ConfError> {
     let word = directive.arg(0)?;
-    if word.text == "2" || word.text == "1.0" {
+    if word.text == "2" {
         return Err(unsupported(directive, word, "1.1"));
     }
-    directive.one_of(0, &[("1.1", HttpVersion::V11)])
+    directive.one_of(0, &[("1.0", HttpVersion::V10), ("1.1", HttpVersion::V11)])
 }
 
 fn response(level: &mut Level, directive: &Directive) -> Result<bool, ConfError> {

@@ -108,8 +108,13 @@ impl<'a> Url<'a> {
                 id
             }
             None => {
-                let addresses =
-                    upstream::addresses(self.server, default_port, word, builder.outside)?;
+                let addresses = upstream::addresses(
+                    self.server,
+                    default_port,
+                    word,
+                    "upstream",
+                    builder.outside,
+                )?;
                 upstream::implicit(self.server, addresses, builder)
             }
         };

@@ -2,17 +2,17 @@
 //! neither connections nor upstreams.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use super::Builder;
 use super::level::Level;
+use super::resolver;
 use crate::conf::check::flag;
 use crate::conf::error::ConfError;
 use crate::conf::lexer::Word;
 use crate::conf::tree::Directive;
 use crate::conf::units;
-use crate::conf::value::{invalid, unsupported};
+use crate::conf::value::invalid;
 use crate::config::{
     Content, ErrorPage, ErrorResponse, ErrorTarget, Piece, Template, TryCandidate, TryFiles,
     TryLast, Types, Variable,
@@ -166,7 +166,9 @@ fn pages(
         }
         "limit_rate" => level.scope.settings.limit_rate = rate(directive, builder)?,
         "limit_rate_after" => level.scope.settings.limit_rate_after = rate(directive, builder)?,
-        "resolver" => level.scope.settings.resolvers = resolvers(directive)?,
+        "resolver" => {
+            level.scope.settings.resolver = Some(resolver::resolver(directive, builder)?);
+        }
         "resolver_timeout" => level.scope.settings.resolver_timeout = directive.time(0)?,
         _ => return Ok(false),
     }
@@ -249,21 +251,4 @@ fn error_target(word: &Word, builder: &Builder<'_>) -> Result<ErrorTarget, ConfE
         true => ErrorTarget::Uri(template),
         false => ErrorTarget::Redirect(template),
     })
-}
-
-fn resolvers(directive: &Directive) -> Result<Vec<SocketAddr>, ConfError> {
-    let mut resolvers = Vec::new();
-    for word in &directive.args {
-        let text = word.text.as_str();
-        if text.contains('=') {
-            let instead = "only the addresses of name servers can be given";
-            return Err(unsupported(directive, word, instead));
-        }
-        let bare = text.trim_start_matches('[').trim_end_matches(']');
-        let address = text.parse().ok();
-        let address = address.or_else(|| Some(SocketAddr::new(bare.parse::<IpAddr>().ok()?, 53)));
-        let expected = "the address of a name server: 127.0.0.1, 127.0.0.1:53, [::1]:53";
-        resolvers.push(address.ok_or_else(|| invalid(directive, word, expected))?);
-    }
-    Ok(resolvers)
 }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::{Builder, is_without_effect};
+use super::{Builder, is_without_effect, resolver};
 use crate::conf::directive::Context;
 use crate::conf::error::ConfError;
 use crate::conf::lexer::Word;
@@ -11,7 +11,9 @@ use crate::conf::outside::Outside;
 use crate::conf::tree::{Block, Directive};
 use crate::conf::units;
 use crate::conf::value::{invalid, unknown_parameter, unsupported};
-use crate::config::{Address, Balance, Keepalive, Upstream, UpstreamId, UpstreamServer};
+use crate::config::{
+    Address, Balance, Keepalive, MovingName, Upstream, UpstreamId, UpstreamServer,
+};
 
 /// Reads an `upstream` block.
 pub(super) fn upstream(
@@ -21,6 +23,8 @@ pub(super) fn upstream(
     let mut upstream = Upstream::new(directive.text(0)?, Vec::new());
     let mut keepalive = Keepalive::default();
     let mut is_off = false;
+    let mut has_zone = false;
+    let mut resolver_timeout = builder.http_resolver.1;
     let mut balance: Option<&Directive> = None;
     let mut begun = std::collections::BTreeSet::new();
     let block = directive.block.as_ref().map_or(&[][..], inner);
@@ -31,6 +35,9 @@ pub(super) fn upstream(
         }
         match name {
             "server" => upstream.servers.push(server(inner, builder.outside)?),
+            "zone" => has_zone = true,
+            "resolver" => upstream.resolver = Some(resolver::resolver(inner, builder)?),
+            "resolver_timeout" => resolver_timeout = Some(inner.time(0)?),
             "keepalive" => {
                 keepalive.connections = inner.number(0)?;
                 keepalive.is_local = match inner.args.get(1) {
@@ -64,7 +71,43 @@ pub(super) fn upstream(
         return Err(balance.error("balancing method does not support parameter \"backup\""));
     }
     upstream.keepalive = (!is_off).then_some(keepalive);
+    if let Some(timeout) = resolver_timeout {
+        upstream.resolver_timeout = timeout;
+    }
+    settle_resolver(&mut upstream, has_zone, directive, builder)?;
     Ok(upstream)
+}
+
+/// Servers that say `resolve` need somebody to ask, and nginx needs a `zone` to keep the answers in.
+fn settle_resolver(
+    upstream: &mut Upstream,
+    has_zone: bool,
+    directive: &Directive,
+    builder: &Builder<'_>,
+) -> Result<(), ConfError> {
+    if !upstream.is_moving() {
+        // Who asks nobody does not differ from one that could.
+        upstream.resolver = None;
+        return Ok(());
+    }
+    let name = &upstream.name;
+    if !has_zone {
+        let what = format!(
+            "resolving names at run time requires upstream \"{name}\" to be in shared memory"
+        );
+        let note = format!("write \"zone {name} 64k;\" into the block, as for nginx");
+        return Err(directive.error(what).note(note));
+    }
+    if upstream.resolver.is_none() {
+        upstream.resolver.clone_from(&builder.http_resolver.0);
+    }
+    if upstream.resolver.is_none() {
+        let what =
+            format!("no resolver defined to resolve names at run time in upstream \"{name}\"");
+        let note = "write \"resolver ADDRESS;\" into the block or into http";
+        return Err(directive.error(what).note(note));
+    }
+    Ok(())
 }
 
 fn inner(block: &Block) -> &[Directive] {
@@ -99,8 +142,9 @@ fn random(directive: &Directive) -> Result<Balance, ConfError> {
     }
 }
 
-const PARAMETERS: [&str; 6] = [
+const PARAMETERS: [&str; 7] = [
     "weight=",
+    "resolve",
     "max_conns=",
     "max_fails=",
     "fail_timeout=",
@@ -110,9 +154,14 @@ const PARAMETERS: [&str; 6] = [
 
 fn server(directive: &Directive, outside: &dyn Outside) -> Result<UpstreamServer, ConfError> {
     let address = directive.arg(0)?;
+    let moves = moving_name(directive)?;
     let mut server = UpstreamServer {
         name: address.text.as_str().into(),
-        addresses: addresses(&address.text, 80, address, outside)?,
+        addresses: match &moves {
+            Some(_) => Vec::new(),
+            None => addresses(&address.text, 80, address, "upstream", outside)?,
+        },
+        moves,
         ..UpstreamServer::new(Address::Unix("".into()))
     };
     for word in directive.args.iter().skip(1) {
@@ -141,14 +190,35 @@ fn server(directive: &Directive, outside: &dyn Outside) -> Result<UpstreamServer
             Some(("slow_start" | "service" | "route", _)) => {
                 return Err(unsupported(directive, word, "leave it out"));
             }
-            None if matches!(word.text.as_str(), "resolve" | "drain") => {
-                let instead = "names are resolved when the configuration is read";
-                return Err(unsupported(directive, word, instead));
+            None if word.text == "drain" => {
+                return Err(unsupported(directive, word, "leave it out"));
             }
+            // See `moving_name`.
+            None if word.text == "resolve" => {}
             _ => return Err(unknown_parameter(directive, word, &PARAMETERS)),
         }
     }
     Ok(server)
+}
+
+/// What `resolve` stands for: nothing for an address, which is its own.
+fn moving_name(directive: &Directive) -> Result<Option<MovingName>, ConfError> {
+    let word = directive.arg(0)?;
+    let resolves = directive
+        .args
+        .iter()
+        .skip(1)
+        .any(|arg| arg.text == "resolve");
+    if !resolves || word.text.starts_with("unix:") {
+        return Ok(None);
+    }
+    let (host, port) = host_and_port(&word.text, word)?;
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let is_address = bare.parse::<std::net::IpAddr>().is_ok();
+    Ok((!is_address).then(|| MovingName {
+        host: host.to_ascii_lowercase().into(),
+        port: port.unwrap_or(80),
+    }))
 }
 
 /// The addresses of `host[:port]` or `unix:path`, at least one.
@@ -156,6 +226,7 @@ pub(super) fn addresses(
     text: &str,
     default_port: u16,
     word: &Word,
+    what: &str,
     outside: &dyn Outside,
 ) -> Result<Vec<Address>, ConfError> {
     if let Some(path) = text.strip_prefix("unix:") {
@@ -173,7 +244,7 @@ pub(super) fn addresses(
     if let Ok(address) = bare.parse() {
         return Ok(vec![Address::Inet(SocketAddr::new(address, port))]);
     }
-    let what = format!("host not found in upstream \"{text}\"");
+    let what = format!("host not found in {what} \"{text}\"");
     let found = outside.addresses(bare);
     let found = found.map_err(|error| ConfError::new(&word.place, what).note(error.to_string()))?;
     let found = found

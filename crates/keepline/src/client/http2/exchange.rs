@@ -339,7 +339,7 @@ fn own_error(error: h2::Error) -> Error {
 fn upload(mut stream: SendStream<Bytes>, body: Body, counted: &Arc<Counted>) -> Upload {
     let declared = match body.length() {
         BodyLength::Known(length) => Some(length),
-        BodyLength::Unknown => None,
+        BodyLength::Unknown | BodyLength::UntilClose => None,
     };
     let body = Counting {
         body,

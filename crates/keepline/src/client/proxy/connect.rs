@@ -69,10 +69,7 @@ fn broken(error: Error) -> Error {
 fn send(driver: &mut Driver, proxy: &Proxy, origin: &Origin) -> Result<(), Error> {
     // RFC 9112 §3.2.3: with the port, always.
     let authority = format!("{}:{}", origin.host, origin.port);
-    let line = RequestLine {
-        method: &Method::CONNECT,
-        target: authority.as_bytes(),
-    };
+    let line = RequestLine::new(&Method::CONNECT, authority.as_bytes());
     let given = |name: &HeaderName| proxy.0.fields.iter().any(|(given, _)| given == name);
     let host = HeaderValue::from_str(&authority).expect("a host is visible ASCII");
     let host = (!given(&HOST)).then_some((&HOST, &host));

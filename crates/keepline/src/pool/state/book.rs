@@ -101,7 +101,7 @@ impl<K: Eq + Hash + Clone, C: Entry, W> State<K, C, W> {
             dialling: 0,
             own_dials: 0,
             busy: 0,
-            draining: 0,
+            soon_free: 0,
             lost: None,
             learned: LearnedLimit::default(),
             is_starved: false,

@@ -4,7 +4,6 @@
 //! checkout finds one of its own runtime first, and another's when there is none.
 
 use std::hash::Hash;
-use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -85,7 +84,7 @@ impl<K: Eq + Hash + Clone, C: Entry, W> State<K, C, W> {
             since: now,
             expiry,
         };
-        self.put_back(parked, effects)
+        self.hand_on(parked, effects)
     }
 
     /// Gives a connection away that was taken out of the idle ones to be looked at, and found well.
@@ -95,6 +94,21 @@ impl<K: Eq + Hash + Clone, C: Entry, W> State<K, C, W> {
         parked: Parked<C>,
         effects: &mut Effects<K, C>,
     ) -> Given<C, W> {
+        self.keys[parked.slot.0].soon_free -= 1;
+        self.hand_on(parked, effects)
+    }
+
+    /// A connection that was taken out of the idle ones to be looked at is lost;
+    /// [`closed`](Self::closed) follows.
+    pub(crate) fn found_dead(&mut self, parked: &Parked<C>, reason: CloseReason, now: Instant) {
+        let of_key = &mut self.keys[parked.slot.0];
+        of_key.soon_free -= 1;
+        if reason == CloseReason::PeerClosed {
+            of_key.learned.closed_after(parked.idle_for(now), now);
+        }
+    }
+
+    fn hand_on(&mut self, parked: Parked<C>, effects: &mut Effects<K, C>) -> Given<C, W> {
         let Parked {
             slot,
             connection,
@@ -180,11 +194,6 @@ impl<K: Eq + Hash + Clone, C: Entry, W> State<K, C, W> {
         self.count_closed(slot, reason, effects);
     }
 
-    /// The peer has closed a connection that had been idle for `idle_for`.
-    pub(crate) fn note_idle_close(&mut self, slot: KeySlot, idle_for: Duration, now: Instant) {
-        self.keys[slot.0].learned.closed_after(idle_for, now);
-    }
-
     /// Requests share a connection that is busy with an earlier one.
     pub(crate) const fn joined(&mut self, requests: u64, pipelined: u64) {
         self.counts.acquired += requests;
@@ -197,7 +206,9 @@ impl<K: Eq + Hash + Clone, C: Entry, W> State<K, C, W> {
         self.counts.retries += 1;
     }
 
-    /// Takes the idle connection at `place` out, if it still is number `id`. It is busy then.
+    /// Takes the idle connection at `place` out to be looked at, if it still is number `id`. It is busy
+    /// until [`put_back`](Self::put_back) or [`found_dead`](Self::found_dead), and whoever asks
+    /// meanwhile waits for that.
     pub(crate) fn take_idle(&mut self, place: usize, id: u64) -> Option<Parked<C>> {
         let idle = self
             .idle
@@ -206,6 +217,7 @@ impl<K: Eq + Hash + Clone, C: Entry, W> State<K, C, W> {
         let (slot, since, expiry) = (idle.slot, idle.since, idle.expiry);
         let connection = self.unlink(place);
         self.take_out(slot, &connection);
+        self.keys[slot].soon_free += 1;
         Some(Parked {
             slot: KeySlot(slot),
             connection,

@@ -164,7 +164,9 @@ struct PerKey<K> {
     /// Dials in progress beside the queue.
     own_dials: usize,
     busy: usize,
-    draining: usize,
+    /// Busy ones that are free in a moment, in all likelihood: the rest of a body is read from them,
+    /// or they were idle and are looked at.
+    soon_free: usize,
     /// Why the last connection was lost; forgotten with the key.
     lost: Option<CloseReason>,
     learned: LearnedLimit,

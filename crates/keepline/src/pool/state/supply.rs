@@ -17,8 +17,9 @@ use crate::{CloseReason, OpenReason};
 pub(crate) enum Supply {
     /// Start a dial at once; it has been counted.
     Dial(OpenReason),
-    /// A connection of this key is being drained: wait for that as long as a drain may take.
-    Draining,
+    /// A connection of this key is being drained, or looked at: wait for that as long as a drain may
+    /// take.
+    SoonFree,
     /// Connections of this key are busy: wait so long for one of them.
     Returning(Duration),
     /// A dial is on its way whose request was served by a connection that came back: it began
@@ -61,8 +62,8 @@ impl<K: Eq + Hash + Clone, C: Entry, W> State<K, C, W> {
             .push_back(&mut self.waiting, place);
         let of_key = &self.keys[slot.0];
         let supply = match of_key.limits.on_miss {
-            _ if of_key.draining >= of_key.waiters.len() => Supply::Draining,
-            _ if of_key.draining + of_key.dialling >= of_key.waiters.len() => Supply::Dialling,
+            _ if of_key.soon_free >= of_key.waiters.len() => Supply::SoonFree,
+            _ if of_key.soon_free + of_key.dialling >= of_key.waiters.len() => Supply::Dialling,
             OnMiss::Wait(time) if of_key.busy > 0 => Supply::Returning(time),
             OnMiss::Wait(_) | OnMiss::Race | OnMiss::DialOnly => self
                 .start_dial(slot, effects)
@@ -209,7 +210,7 @@ impl<K: Eq + Hash + Clone, C: Entry, W> State<K, C, W> {
     /// before it keep their places.
     fn forsaken(&mut self, slot: KeySlot) -> Option<W> {
         let of_key = &self.keys[slot.0];
-        let coming = of_key.dialling + of_key.draining + self.busy_hope(slot);
+        let coming = of_key.dialling + of_key.soon_free + self.busy_hope(slot);
         let newest = of_key
             .waiters
             .back()
@@ -251,12 +252,12 @@ impl<K: Eq + Hash + Clone, C: Entry, W> State<K, C, W> {
 
     /// The rest of a body is read from a busy connection, which may then be given away.
     pub(crate) fn drain_started(&mut self, slot: KeySlot) {
-        self.keys[slot.0].draining += 1;
+        self.keys[slot.0].soon_free += 1;
     }
 
     /// The drain has ended; [`give`](Self::give) or [`closed`](Self::closed) follows.
     pub(crate) fn drain_ended(&mut self, slot: KeySlot) {
-        self.keys[slot.0].draining -= 1;
+        self.keys[slot.0].soon_free -= 1;
     }
 
     /// A waiter no longer waits. `None`: it has been served, and a delivery is on its way.
@@ -293,7 +294,7 @@ impl<K: Eq + Hash + Clone, C: Entry, W> State<K, C, W> {
     /// Starts a dial if more wait for the key than is on its way.
     pub(super) fn supply_waiters(&mut self, slot: KeySlot, effects: &mut Effects<K, C>) {
         let of_key = &self.keys[slot.0];
-        if of_key.waiters.len() > of_key.dialling + of_key.draining + self.busy_hope(slot) {
+        if of_key.waiters.len() > of_key.dialling + of_key.soon_free + self.busy_hope(slot) {
             self.demand(slot, effects);
         }
     }

@@ -17,6 +17,7 @@ use keepline_proto::framing::has_no_body;
 use tokio::time::Instant;
 use tower_service::Service;
 
+use super::unread::Unread;
 use crate::Body;
 use crate::error::{BoxError, Error, ErrorKind};
 use crate::http2::{RecvBody, RecvLimits, SendEnd, send_body, session_error};
@@ -55,10 +56,14 @@ where
         .records_exchanges()
         .then(|| Noted::of(&request));
     let mut told = Answer::default();
-    let end = answer_telling(&hub, service, request, respond, info, &mut told).await;
+    let unread = Unread::default();
+    let end = answer_telling(&hub, service, request, respond, info, &unread, &mut told).await;
     if let Some(noted) = noted {
         let record = noted.asked().answered(info, noted.began, told, None);
         hub.settings.tell(&record);
+    }
+    if end == StreamEnd::Answered {
+        unread.drain(hub.settings.terms.drain).await;
     }
     end
 }
@@ -108,6 +113,7 @@ async fn answer_telling<S, B>(
     request: Request<RecvStream>,
     mut respond: SendResponse<Bytes>,
     info: RequestInfo,
+    unread: &Unread,
     told: &mut Answer,
 ) -> StreamEnd
 where
@@ -127,7 +133,7 @@ where
         busy.headers_mut().insert(header::RETRY_AFTER, again);
         return send(hub, &mut respond, *busy, is_head, told).await;
     }
-    let request = match typed(hub, request, info) {
+    let request = match typed(hub, request, info, unread) {
         Ok(request) => request,
         Err(refusal) => return send(hub, &mut respond, *refusal, is_head, told).await,
     };
@@ -224,6 +230,7 @@ fn typed(
     hub: &Hub,
     request: Request<RecvStream>,
     info: RequestInfo,
+    unread: &Unread,
 ) -> Result<Request<Body>, Box<Response<Body>>> {
     let settings = &hub.settings;
     let (mut head, stream) = request.into_parts();
@@ -255,7 +262,8 @@ fn typed(
         Body::empty()
     } else {
         let timeout = settings.terms.body_timeout;
-        Body::stream(RecvBody::new(stream, RecvLimits { timeout, max }, length))
+        let body = RecvBody::new(stream, RecvLimits { timeout, max }, length);
+        Body::stream(unread.of(body))
     };
     Ok(Request::from_parts(head, body))
 }

@@ -20,10 +20,7 @@ async fn begin(transport: &Transport, url: &str) -> Exchange {
 
 /// Sends a whole request.
 async fn send(exchange: &mut Exchange, method: &Method, content: &[u8]) {
-    let line = RequestLine {
-        method,
-        target: b"/a?b",
-    };
+    let line = RequestLine::new(method, b"/a?b");
     let fields = [
         Field::new(b"Host", b"a").unwrap(),
         Field::new(b"X-Odd-CASE", b" kept ".trim_ascii()).unwrap(),
@@ -120,10 +117,7 @@ async fn an_answer_before_the_question_is_refused() {
         let mut far: RawClient<_> = pipes.accept().await;
         far.send(ok("evil")).await;
         if is_head_queued {
-            let line = RequestLine {
-                method: &Method::GET,
-                target: b"/",
-            };
+            let line = RequestLine::new(&Method::GET, b"/");
             let host = Field::new(b"host", b"a").unwrap();
             exchange
                 .send_head(line, [host], BodyLength::Known(0))
@@ -178,10 +172,7 @@ async fn a_switch_of_protocols_is_told_and_leaves_the_pool() {
     let peer = Peer::start(Script::new().expect_head().send(switch).hold());
     let transport = Transport::default();
     let mut exchange = begin(&transport, &peer.url("/")).await;
-    let line = RequestLine {
-        method: &Method::GET,
-        target: b"/",
-    };
+    let line = RequestLine::new(&Method::GET, b"/");
     let fields = [
         Field::new(b"host", b"a").unwrap(),
         Field::new(b"connection", b"upgrade").unwrap(),

@@ -34,10 +34,7 @@ fn ask(target: &Target) -> Request<Body> {
 async fn raw(transport: &Transport, target: &Target, freshness: Freshness) -> Exchange {
     let asked = transport.exchange_with(target, freshness);
     let mut exchange = within("a connection", asked).await.unwrap();
-    let line = RequestLine {
-        method: &Method::GET,
-        target: b"/",
-    };
+    let line = RequestLine::new(&Method::GET, b"/");
     let host = Field::new(b"host", b"a").unwrap();
     exchange
         .send_head(line, [host], BodyLength::Known(0))

@@ -301,10 +301,7 @@ async fn pieces_that_are_queued_without_waiting_keep_their_order() {
         .exchange(&"http://a/".parse().unwrap())
         .await
         .unwrap();
-    let line = keepline_proto::RequestLine {
-        method: &http::Method::POST,
-        target: b"/",
-    };
+    let line = keepline_proto::RequestLine::new(&http::Method::POST, b"/");
     let host = keepline_proto::Field::new(b"host", b"a").unwrap();
     exchange
         .send_head(line, [host], keepline_proto::BodyLength::Unknown)

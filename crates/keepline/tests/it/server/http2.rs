@@ -1,5 +1,6 @@
 //! HTTP/2: the same service, deadlines and limits, by the h2 crate's client.
 
+use std::future::poll_fn;
 use std::time::Duration;
 
 use h2::client::SendRequest;
@@ -398,6 +399,50 @@ async fn answers_have_the_same_shape_over_both_protocols() {
             assert_eq!(content(body).await, one.content, "{what}");
         }
     }
+}
+
+/// A reset, even one with `NO_ERROR`, makes some clients lose the answer (curl 7.88 does).
+#[tokio::test(start_paused = true)]
+async fn content_that_nobody_read_is_drained_after_the_answer_within_the_limits() {
+    let server = http2_builder()
+        .drain(10_000, Duration::from_secs(5))
+        .build()
+        .unwrap();
+    let (mut sender, _driving, _ended) = session(&server, service_fn(routes)).await;
+    let second = Duration::from_secs(1);
+    let ask = async |sender: &mut SendRequest<Bytes>, length: &str| {
+        let request = Request::post("http://a.example/x").header("content-length", length);
+        let (response, sending) = sender
+            .send_request(request.body(()).unwrap(), false)
+            .unwrap();
+        let response = response.await.unwrap();
+        assert_eq!(content(response.into_body()).await, "/x");
+        sending
+    };
+    let reset_within = async |sending: &mut h2::SendStream<Bytes>, time| {
+        let reset = poll_fn(|cx| sending.poll_reset(cx));
+        let reset = tokio::time::timeout(time, reset).await;
+        reset.ok().map(Result::unwrap)
+    };
+    // All of it comes, late and in pieces.
+    let mut sending = ask(&mut sender, "10000").await;
+    assert_eq!(reset_within(&mut sending, second).await, None);
+    sending.send_data(vec![b'u'; 4_000].into(), false).unwrap();
+    assert_eq!(reset_within(&mut sending, second).await, None);
+    sending.send_data(vec![b'u'; 6_000].into(), true).unwrap();
+    // It doesn't come.
+    let mut sending = ask(&mut sender, "10000").await;
+    let began = Instant::now();
+    let reset = reset_within(&mut sending, second * 60).await;
+    assert_eq!(reset, Some(Reason::NO_ERROR));
+    assert_eq!(began.elapsed().as_secs(), 5);
+    // It is too much.
+    let mut sending = ask(&mut sender, "10001").await;
+    let began = Instant::now();
+    let reset = reset_within(&mut sending, second * 60).await;
+    assert_eq!(reset, Some(Reason::NO_ERROR));
+    assert_eq!(began.elapsed(), Duration::ZERO);
+    assert_eq!(ask2(&mut sender, get("/x")).await.1, "/x");
 }
 
 #[tokio::test]

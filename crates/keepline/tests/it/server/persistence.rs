@@ -319,6 +319,47 @@ async fn requests_know_their_connection() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_the_head_alone_answers_never_reaches_the_service() {
+    async fn service(_: Request<Body>) -> Result<Response<Body>, Infallible> {
+        Ok(Response::new("by the service".into()))
+    }
+    let server = Server::builder().answer_first(|head| {
+        let plain = http::HeaderValue::from_static("text/plain");
+        let ok = Bytes::from_static(b"ok");
+        (head.target() == b"/healthz")
+            .then(|| keepline::server::ReadyAnswer::new(StatusCode::OK, plain, ok))
+    });
+    let server = server.build().unwrap();
+    let (mut client, ended) = client_of(&server, service_fn(service));
+    for (request, content) in [
+        ("GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n", "ok"),
+        ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", "by the service"),
+        // Content that nobody reads is drained.
+        (
+            "POST /healthz HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc",
+            "ok",
+        ),
+        (
+            "GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+            "ok",
+        ),
+    ] {
+        let answer = ask(&mut client, request).await;
+        assert_eq!(
+            (answer.status(), &*answer.content),
+            (200, content),
+            "{request}"
+        );
+        if content == "ok" {
+            assert_eq!(answer.field("content-type"), Some("text/plain"));
+        }
+        assert!(answer.field("date").is_some());
+    }
+    assert_eq!(ended.await.expect("no panic"), CloseReason::PeerAskedClose);
+    assert_eq!(server.handle().stats().requests, 4);
+}
+
+#[tokio::test(start_paused = true)]
 async fn date_is_added_unless_given() {
     async fn dated(request: Request<Body>) -> Result<Response<Body>, Infallible> {
         let mut response = Response::new(Body::empty());

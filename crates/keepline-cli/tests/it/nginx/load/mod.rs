@@ -18,6 +18,9 @@ use super::conf::Parts;
 use super::gateway::{Gateway, Subject};
 use super::told;
 
+/// Answers that a run goes on for, however long they take: with fewer it says little.
+const ENOUGH: u64 = 500;
+
 fn duration() -> Duration {
     Duration::from_secs(told("KEEPLINE_SOAK", 2))
 }

@@ -6,7 +6,7 @@ use tokio::time::sleep;
 
 use super::asker::Askers;
 use super::origin::Origin;
-use super::{duration, start};
+use super::{ENOUGH, duration, start};
 use crate::nginx::gateway::Subject;
 use crate::nginx::say;
 
@@ -21,7 +21,7 @@ async fn a_reload_under_load_fails_no_request_and_closes_no_connection() {
     let mut askers = Askers::start(CLIENTS, port.addr(), &["GET", "POST"]);
     let began = Instant::now();
     let mut reloads = 0;
-    while began.elapsed() < duration() {
+    while began.elapsed() < duration() || askers.answered() < ENOUGH {
         sleep(between(duration())).await;
         gateway.process.signal("HUP");
         reloads += 1;
@@ -34,7 +34,6 @@ async fn a_reload_under_load_fails_no_request_and_closes_no_connection() {
         askers.connections()
     ));
     assert!(failures.is_empty(), "{failures:?}");
-    assert!(answered > 500, "only {answered} requests in all");
     assert_eq!(
         askers.connections(),
         CLIENTS as u64,

@@ -8,7 +8,7 @@ use tokio::time::sleep;
 
 use super::asker::{Askers, Failure, Outcome};
 use super::origin::Origin;
-use super::{duration, start};
+use super::{ENOUGH, duration, start};
 use crate::nginx::gateway::Subject;
 use crate::nginx::say;
 
@@ -40,7 +40,7 @@ async fn survives(subject: &Subject) {
     let mut askers = Askers::start(32, port.addr(), &["GET", "PUT", "POST", "DELETE"]);
     let began = Instant::now();
     let mut restarts = 0;
-    while began.elapsed() < duration() {
+    while began.elapsed() < duration() || askers.answered() < ENOUGH {
         sleep(PAUSE).await;
         restarting.kill().await;
         sleep(PAUSE).await;
@@ -54,7 +54,6 @@ async fn survives(subject: &Subject) {
         restarting.requests(),
         failures.len()
     ));
-    assert!(answered > 500, "only {answered} requests in all");
     let log = until("the log of all failures", || {
         let log = attempts(&gateway.log("access.log"));
         let is_there = |failure: &Failure| log.contains_key(&failure.token);

@@ -1,5 +1,7 @@
 //! How many upstream connections a load needs.
 
+use std::net::SocketAddr;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -36,19 +38,10 @@ async fn opens_few(subject: &Subject, workers: usize) {
     let origin = Origin::start(Duration::ZERO);
     let upstream = format!("server {};", origin.addr());
     let (_gateway, port) = start(subject, workers, &upstream).await;
-    let mut command = Command::new(wrk);
-    let seconds = duration().as_secs().to_string();
-    command.args(["-t", "2", "-c", &CLIENTS.to_string(), "-d", &seconds]);
-    command.arg(format!("http://{}/", port.addr()));
-    let output = tokio::process::Command::from(command).output();
-    let ran = output.await.expect("wrk can be started");
-    let ran = String::from_utf8_lossy(&ran.stdout).into_owned();
-    assert!(ran.contains("requests in"), "{ran}");
-    assert!(
-        !ran.contains("Non-2xx") && !ran.contains("Socket errors"),
-        "{ran}"
-    );
-
+    // Again where the machine was too busy for its figures to say anything.
+    while origin.requests() < 10 * AT_MOST {
+        load(&wrk, port.addr()).await;
+    }
     let (opened, requests) = (origin.connections(), origin.requests());
     say(&format!(
         "reuse: {requests} requests on {opened} upstream connections"
@@ -57,6 +50,27 @@ async fn opens_few(subject: &Subject, workers: usize) {
         opened <= AT_MOST,
         "{opened} connections for {requests} requests"
     );
-    // What is 99.9 % when there are enough requests for it to be.
-    assert!(requests > 10 * AT_MOST, "only {requests} requests:\n{ran}");
+    let reused = 1.0 - opened as f64 / requests as f64;
+    // Nine in ten already where there are few requests for the connections that there have to be.
+    let expected = if requests > 1000 * AT_MOST {
+        0.999
+    } else {
+        0.9
+    };
+    assert!(reused >= expected, "{opened} for {requests}");
+}
+
+async fn load(wrk: &Path, gateway: SocketAddr) {
+    let seconds = duration().as_secs().to_string();
+    let mut command = Command::new(wrk);
+    command.args(["-t", "4", "-c", &CLIENTS.to_string(), "-d", &seconds]);
+    command.arg(format!("http://{gateway}/"));
+    let output = tokio::process::Command::from(command).output();
+    let ran = output.await.expect("wrk can be started");
+    let ran = String::from_utf8_lossy(&ran.stdout).into_owned();
+    assert!(ran.contains("requests in"), "{ran}");
+    assert!(
+        !ran.contains("Non-2xx") && !ran.contains("Socket errors"),
+        "{ran}"
+    );
 }

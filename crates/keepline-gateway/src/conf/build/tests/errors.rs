@@ -74,8 +74,33 @@ pub(super) const REFUSED: &[(&str, &str)] = &[
         "invalid parameter \"wieght=2\" in \"server\" directive",
     ),
     (
-        "upstream u { server 127.0.0.1 resolve; }",
-        "\"resolve\" of \"server\" is not supported yet",
+        "resolver 127.0.0.1 ipv4=off ipv6=off;",
+        "\"ipv4\" and \"ipv6\" cannot both be \"off\"",
+    ),
+    ("resolver valid=30s;", "no name servers defined"),
+    (
+        "resolver 127.0.0.1 valid=x;",
+        "invalid value \"valid=x\" in \"resolver\" directive",
+    ),
+    (
+        "resolver 127.0.0.1 vaild=5s;",
+        "invalid parameter \"vaild=5s\" in \"resolver\" directive",
+    ),
+    (
+        "resolver nowhere.invalid;",
+        "host not found in resolver \"nowhere.invalid\"",
+    ),
+    (
+        "resolver 127.0.0.1; upstream u { server a.test resolve; }",
+        "resolving names at run time requires upstream \"u\" to be in shared memory",
+    ),
+    (
+        "upstream u { zone u 64k; server a.test resolve; }",
+        "no resolver defined to resolve names at run time in upstream \"u\"",
+    ),
+    (
+        "upstream u { server 127.0.0.1 drain; }",
+        "\"drain\" of \"server\" is not supported yet",
     ),
     (
         "upstream u { ip_hash; server 127.0.0.1; server 127.0.0.1:81 backup; }",

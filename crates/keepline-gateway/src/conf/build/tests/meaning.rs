@@ -32,6 +32,9 @@ pub(super) const READ: &[&str] = &[
     "log_format f '$host ' \"$status\"; access_log a f; server { location /2 { access_log a f if=$host; } }",
     "server { root a/; location /x/ { alias /b/; } location /y { expires modified +1h; } \
      location /z { expires @1h; } location /v { expires $http_x; } }",
+    "resolver 127.0.0.1 [::1]:5353 valid=30s ipv6=off; resolver_timeout 5s; server { resolver 127.0.0.1:54 ipv4=on; }",
+    "resolver 127.0.0.1; upstream u { zone u 64k; server a.test:81 resolve weight=2; server 127.0.0.1 resolve; } \
+     upstream v { zone v 64k; resolver 127.0.0.1:54 valid=5s; resolver_timeout 3s; server b.test resolve; }",
     "proxy_buffer_size 16k; server { proxy_buffers 8 16k; }",
     "server { listen 127.0.0.1:8001-8003; listen [::1]:8001; listen unix:/tmp/keepline-test.sock; \
      server_name a *.b .c d.* ~^(?<sub>.+)\\.e$ \"\" ~^\\Qx.y\\E$; }",
@@ -233,6 +236,59 @@ fn keepalive_of_upstreams() {
     assert_eq!(shared.timeout, Duration::from_secs(5));
     assert!(keepalive("keepalive 8 local;").unwrap().is_local);
     assert_eq!(keepalive("keepalive 0;"), None);
+}
+
+#[test]
+fn name_servers_are_inherited_as_a_whole() {
+    let server = server(
+        "resolver localhost [::1]:5353 valid=30s ipv6=off; resolver_timeout 5s; \
+         server { location /own { resolver 127.0.0.1:54; } }",
+    );
+    let address = |text: &str| text.parse().unwrap();
+    let outer = server.scope.settings.resolver.as_ref().unwrap();
+    let expected = Resolver {
+        servers: vec![address("127.0.0.1:53"), address("[::1]:5353")],
+        valid: Some(Duration::from_secs(30)),
+        ipv4: true,
+        ipv6: false,
+    };
+    assert_eq!(*outer, expected);
+    let own = &server.locations[0].scope.settings;
+    let expected = Resolver {
+        servers: vec![address("127.0.0.1:54")],
+        valid: None,
+        ipv4: true,
+        ipv6: true,
+    };
+    assert_eq!(own.resolver.as_ref(), Some(&expected));
+    assert_eq!(own.resolver_timeout, Duration::from_secs(5));
+}
+
+#[test]
+fn names_that_move_are_not_resolved_when_the_configuration_is_read() {
+    let http = read(
+        "resolver 127.0.0.1; resolver_timeout 7s; \
+         upstream u { zone u 64k; server A.test:81 resolve; server 127.0.0.1 resolve; } \
+         upstream v { zone v 64k; resolver 127.0.0.1:54; server b.test resolve; } \
+         upstream w { server 127.0.0.1; }",
+    );
+    let [first, second, third] = &http.upstreams[..] else {
+        panic!("three upstreams");
+    };
+    let moving = |host: &str, port| {
+        let host = host.into();
+        Some(MovingName { host, port })
+    };
+    assert_eq!(first.servers[0].moves, moving("a.test", 81));
+    assert!(first.servers[0].addresses.is_empty());
+    assert_eq!(first.servers[1].moves, None);
+    assert_eq!(first.servers[1].addresses.len(), 1);
+    assert_eq!(first.resolver_timeout, Duration::from_secs(7));
+    let asked = |upstream: &Upstream| upstream.resolver.as_ref().map(|it| it.servers[0].port());
+    assert_eq!(asked(first), Some(53));
+    assert_eq!(second.servers[0].moves, moving("b.test", 80));
+    assert_eq!(asked(second), Some(54));
+    assert_eq!(asked(third), None);
 }
 
 #[test]

@@ -77,6 +77,8 @@ impl World {
             let given = self.pool.put_back(parked, effects);
             self.follow(lying, slot, given, effects);
         } else {
+            let now = self.now.instant;
+            self.pool.found_dead(&parked, CloseReason::PeerClosed, now);
             let of = (slot, &parked.connection);
             self.pool.closed(of, CloseReason::PeerClosed, effects);
         }

@@ -358,15 +358,16 @@ impl World {
         let queued = self.dialling.iter().filter(|x| x.0 == key).count();
         let alone = self.own_dials.iter().filter(|x| x.0 == key).count();
         let of_key = self.busy.iter().filter(|x| x.key == key);
-        let draining = of_key.filter(|x| x.is_draining).count();
+        let looked_at = self.out.iter().filter(|x| x.0 == key).count();
+        let soon_free = of_key.filter(|x| x.is_draining).count() + looked_at;
         let stats = self.pool.stats();
         let limits = &self.limits.per_key;
         let is_held = queued + alone >= limits.dials
             || limits.connections.is_some_and(|most| open >= most)
             || (self.limits.connections).is_some_and(|most| stats.open() + stats.dialling >= most);
         assert!(
-            waiting <= queued + draining || is_held,
-            "{waiting} wait for key {key}, {queued} dials, {draining} drains: {stats:?}"
+            waiting <= queued + soon_free || is_held,
+            "{waiting} wait for key {key}, {queued} dials, {soon_free} soon free: {stats:?}"
         );
     }
 }
