@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use keepline_testkit::{RawClient, ScratchDir, within};
+use keepline_testkit::{RawClient, ScratchDir, until, within};
 use serde_json::Value;
 
 use crate::binary::{Served, run};
@@ -111,28 +111,44 @@ fn workers(process: u32) -> usize {
 #[tokio::test]
 async fn there_is_a_worker_for_each_core_unless_told() {
     let cores = std::thread::available_parallelism().expect("it is known");
-    let usual = Served::start(&[]).await;
-    assert_eq!(workers(usual.process.id()), cores.get());
-    let told = Served::start(&["--workers", "3"]).await;
-    assert_eq!(workers(told.process.id()), 3);
+    for (args, wanted) in [(&[][..], cores.get()), (&["--workers", "3"], 3)] {
+        let server = Served::start(args).await;
+        // A thread names itself once it runs.
+        until(format!("{wanted} workers"), || {
+            (workers(server.process.id()) == wanted).then_some(())
+        })
+        .await;
+    }
 }
 
 #[tokio::test]
 async fn limits_and_counts_are_those_of_all_workers() {
     let server = Served::start(&["--workers", "4", "--max-connections", "5"]).await;
-    let get = "GET / HTTP/1.1\r\nhost: x\r\n\r\n";
     let mut clients = Vec::new();
     for _ in 0..12 {
         let mut client = connect(&server).await;
-        client.send(get).await;
+        client.send("GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
         client.read_head().await;
+        client.read_exactly(13).await;
         clients.push(client);
     }
-    let stats = get_json(&server.url("/stats")).await;
-    assert_eq!(stats[0]["open"], 5);
-    assert_eq!(stats[0]["opened"], 13);
-    assert_eq!(stats[0]["requests"], 13);
-    assert_eq!(stats[0]["closed"]["idle-limit"], 8);
+    let last = clients.last_mut().expect("there are some");
+    // Another worker closes what it was told to a moment later.
+    let stats = loop {
+        last.send("GET /stats HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        let head = last.read_head().await;
+        let length = head
+            .lines()
+            .find_map(|line| line.strip_prefix("content-length: "));
+        let length = length.and_then(|length| length.parse().ok());
+        let content = last.read_exactly(length.expect("a length")).await;
+        let stats: Value = serde_json::from_slice(&content).expect("JSON");
+        if stats[0]["open"] == 5 {
+            break stats;
+        }
+    };
+    assert_eq!(stats[0]["opened"], 12);
+    assert_eq!(stats[0]["closed"]["idle-limit"], 7);
 }
 
 #[tokio::test]
