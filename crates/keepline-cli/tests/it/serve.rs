@@ -134,21 +134,24 @@ async fn limits_and_counts_are_those_of_all_workers() {
     }
     let last = clients.last_mut().expect("there are some");
     // Another worker closes what it was told to a moment later.
-    let stats = loop {
-        last.send("GET /stats HTTP/1.1\r\nhost: x\r\n\r\n").await;
-        let head = last.read_head().await;
-        let length = head
-            .lines()
-            .find_map(|line| line.strip_prefix("content-length: "));
-        let length = length.and_then(|length| length.parse().ok());
-        let content = last.read_exactly(length.expect("a length")).await;
-        let stats: Value = serde_json::from_slice(&content).expect("JSON");
-        if stats[0]["open"] == 5 {
-            break stats;
+    let counts = within("five connections", async {
+        loop {
+            last.send("GET /stats HTTP/1.1\r\nhost: x\r\n\r\n").await;
+            let head = last.read_head().await;
+            let length = head
+                .lines()
+                .find_map(|line| line.strip_prefix("content-length: "));
+            let length = length.and_then(|length| length.parse().ok());
+            let content = last.read_exactly(length.expect("a length")).await;
+            let stats: Value = serde_json::from_slice(&content).expect("JSON");
+            if stats["open"] == 5 {
+                break stats;
+            }
         }
-    };
-    assert_eq!(stats[0]["opened"], 12);
-    assert_eq!(stats[0]["closed"]["idle-limit"], 7);
+    });
+    let counts = counts.await;
+    assert_eq!(counts["opened"], 12);
+    assert_eq!(counts["closed"]["idle-limit"], 7);
 }
 
 #[tokio::test]
@@ -166,15 +169,17 @@ async fn a_signal_lets_requests_finish() {
         let mut idle = connect(&server).await;
         idle.send("GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
         idle.read_head().await;
-        busy.send("GET /delay/500 HTTP/1.1\r\nhost: x\r\n\r\n")
+        busy.send("POST /echo HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\n\r\nfi")
             .await;
         // One that is asked later has been answered: so the request above has been read.
         run(&["get", &server.url("/")]).await;
         server.process.signal(signal);
+        within("the idle connection to close", idle.read_to_end()).await;
+        busy.send("sh").await;
         let head = busy.read_head().await;
         assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
         assert!(head.contains("connection: close\r\n"), "{head}");
-        within("the idle connection to close", idle.read_to_end()).await;
+        assert_eq!(busy.read_exactly(4).await, b"fish");
         busy.close();
         assert_eq!(server.process.exited().await.code(), Some(0));
     }
@@ -188,7 +193,7 @@ async fn a_second_signal_ends_at_once() {
         .await;
     run(&["get", &server.url("/")]).await;
     server.process.signal("TERM");
-    keepline_testkit::until("the note", || {
+    until("the note", || {
         server
             .process
             .output()
@@ -202,7 +207,7 @@ async fn a_second_signal_ends_at_once() {
 
 /// The lines that the server has written, once there are `count`.
 async fn log_lines(server: &Served, count: usize) -> Vec<String> {
-    keepline_testkit::until(format!("{count} lines"), || {
+    until(format!("{count} lines"), || {
         let output = server.process.output();
         let (whole, _) = output.rsplit_once('\n')?;
         let lines: Vec<_> = whole.lines().skip(1).map(str::to_owned).collect();
