@@ -4,7 +4,7 @@ import os
 import time
 from pathlib import Path
 
-QUIET_WINDOW = 0.5
+QUIET_WINDOW = 0.2
 # What the kernel and the runner themselves may take of all cores.
 QUIET_SHARE = 0.05
 
@@ -30,22 +30,28 @@ def describe() -> dict[str, object]:
     }
 
 
-def wait_until_quiet(patience: float) -> tuple[bool, float]:
-    """Waits for a moment in which nothing else runs: whether it came, and the patience left.
+class Patience:
+    """Waits for moments in which nothing else runs, so many seconds in all.
 
     A disturbed sample does not only wait longer: a load that loses its core sends in bursts, and the
     measured process finds its caches cold. Both shift ratios.
     """
-    begun = time.monotonic()
-    while True:
-        # The first look is free: patience is spent only on a busy machine.
-        waited = time.monotonic() - begun
-        busy, total = _core_ticks()
-        time.sleep(QUIET_WINDOW)
-        later_busy, later_total = _core_ticks()
-        quiet = later_busy - busy <= QUIET_SHARE * (later_total - total)
-        if quiet or waited >= patience:
-            return quiet, max(0.0, patience - waited)
+
+    def __init__(self, seconds: float):
+        self._left = seconds
+
+    def wait_until_quiet(self) -> bool:
+        """Whether such a moment came."""
+        while True:
+            busy, total = _core_ticks()
+            time.sleep(QUIET_WINDOW)
+            later_busy, later_total = _core_ticks()
+            if later_busy - busy <= QUIET_SHARE * (later_total - total):
+                return True
+            if self._left <= 0:
+                return False
+            # The look that finds a quiet machine is free.
+            self._left -= QUIET_WINDOW
 
 
 def _core_ticks() -> tuple[int, int]:

@@ -1,5 +1,6 @@
 """Processes pinned to a core, and what the kernel says they used."""
 
+import contextlib
 import os
 import select
 import signal
@@ -8,6 +9,7 @@ import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 MEASURED_CORE = 0
 LOAD_CORE = 1
@@ -15,22 +17,24 @@ LOAD_CORE = 1
 PRIORITY = -20
 START_TIMEOUT = 10.0
 STOP_TIMEOUT = 5.0
+MEMORY_LOOKS = 0.1
 
 
 class VoidRun(Exception):
     """Something happened that makes the figures of this run worthless."""
 
 
-def spawn(argv: list[str], core: int, **options) -> subprocess.Popen:
-    """Starts a process on one core, before whatever else wants that core."""
+def spawn(argv: list[str], core: int | None, **options) -> subprocess.Popen:
+    """Starts a process on one core, or all, before whatever else wants that core."""
     return subprocess.Popen(
         argv, start_new_session=True, preexec_fn=lambda: _settle(core), **options
     )
 
 
-def _settle(core: int) -> None:
+def _settle(core: int | None) -> None:
     """In the child, between fork and exec. Measured process and load are treated alike."""
-    os.sched_setaffinity(0, {core})
+    if core is not None:
+        os.sched_setaffinity(0, {core})
     try:
         os.setpriority(os.PRIO_PROCESS, 0, PRIORITY)
         # Where the kernel groups processes by session, nice counts only within the group.
@@ -53,12 +57,26 @@ class Usage:
 class Server:
     """A long-lived process, started for one sample and stopped after it."""
 
-    def __init__(self, argv: list[str], core: int, directory: Path, port: int):
+    def __init__(
+        self,
+        argv: list[str],
+        core: int,
+        directory: Path,
+        port: int,
+        environment: dict[str, str] | None = None,
+    ):
         self.port = port
+        self.directory = directory
         self._log = directory / f"{Path(argv[0]).name}.log"
         with self._log.open("ab") as log:
             self._process = spawn(
-                argv, core, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=directory
+                argv,
+                core,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=directory,
+                env=os.environ | (environment or {}),
             )
 
     def __enter__(self) -> "Server":
@@ -94,7 +112,7 @@ class Server:
         ticks of 10 ms. Threads that ended are missing here; no server in the bench has such.
         """
         cpu = waited = 0
-        for pid in self._pids():
+        for pid in self.pids():
             for task in Path(f"/proc/{pid}/task").iterdir():
                 fields = (task / "schedstat").read_text().split()
                 cpu += int(fields[0])
@@ -102,9 +120,9 @@ class Server:
         return Usage(cpu, waited)
 
     def resident_kib(self) -> int:
-        return sum(_resident_kib(pid) for pid in self._pids())
+        return sum(resident_kib(pid) for pid in self.pids())
 
-    def _pids(self) -> list[int]:
+    def pids(self) -> list[int]:
         """The process and its descendants (nginx: master and worker)."""
         children: dict[int, list[int]] = {}
         for stat in Path("/proc").glob("[0-9]*/stat"):
@@ -123,7 +141,7 @@ class Server:
         return self._log.read_text(errors="replace").strip()[-500:] or "no output"
 
 
-def _resident_kib(pid: int) -> int:
+def resident_kib(pid: int) -> int:
     try:
         # Exact; VmRSS is summed from per-core counters and may be some hundred KiB off.
         text = Path(f"/proc/{pid}/smaps_rollup").read_text()
@@ -140,9 +158,15 @@ class Finished:
     seconds: float
     user_us: float
     system_us: float
+    peak_kib: int
 
 
-def run_to_end(argv: list[str], core: int, timeout: float) -> Finished:
+def run_to_end(
+    argv: list[str],
+    core: int | None,
+    timeout: float,
+    environment: dict[str, str] | None = None,
+) -> Finished:
     """Runs a program that ends by itself; a non-zero exit voids the run.
 
     wait4 gives the time of the whole process in microseconds: start and dials are in it, which a
@@ -150,12 +174,19 @@ def run_to_end(argv: list[str], core: int, timeout: float) -> Finished:
     """
     started = time.monotonic()
     pipe = subprocess.PIPE
-    process = spawn(argv, core, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True)
+    process = spawn(
+        argv,
+        core,
+        stdin=subprocess.DEVNULL,
+        stdout=pipe,
+        stderr=pipe,
+        text=True,
+        env=os.environ | (environment or {}),
+    )
     try:
         # The programs print a line or two: no pipe fills up while the process is waited for.
         with os.fdopen(os.pidfd_open(process.pid)) as ended:
-            if not select.select([ended], [], [], timeout)[0]:
-                raise VoidRun(f"{Path(argv[0]).name} did not end within {timeout:.0f} s")
+            peak_kib = _await_end(process.pid, ended, timeout)
     except BaseException:
         process.kill()
         process.wait()
@@ -167,7 +198,22 @@ def run_to_end(argv: list[str], core: int, timeout: float) -> Finished:
     if process.returncode != 0:
         words = (stderr or stdout).strip()[-500:]
         raise VoidRun(f"{Path(argv[0]).name} ended with {process.returncode}: {words}")
-    return Finished(stdout, seconds, usage.ru_utime * 1e6, usage.ru_stime * 1e6)
+    used = (usage.ru_utime * 1e6, usage.ru_stime * 1e6)
+    return Finished(stdout, seconds, *used, peak_kib=peak_kib)
+
+
+def _await_end(pid: int, ended: IO, timeout: float) -> int:
+    """The most that was resident, as often as it is looked: what wait4 tells has the runner's own
+    memory from before the exec in it."""
+    peak_kib = 0
+    deadline = time.monotonic() + timeout
+    while not select.select([ended], [], [], MEMORY_LOOKS)[0]:
+        with contextlib.suppress(OSError, IndexError):
+            pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+            peak_kib = max(peak_kib, pages * os.sysconf("SC_PAGE_SIZE") // 1024)
+        if time.monotonic() > deadline:
+            raise VoidRun(f"{pid} did not end within {timeout:.0f} s")
+    return peak_kib
 
 
 def free_port() -> int:

@@ -1,6 +1,7 @@
 """Who is measured: limits, peers and keepline, each with the way it is started."""
 
 import re
+import shutil
 import subprocess
 import tomllib
 from collections.abc import Callable
@@ -9,121 +10,142 @@ from pathlib import Path
 
 from . import places
 from .places import BENCH, GO_PROGRAMS, cargo_program
+from .work import HELLO, PIPELINE, Work
 
 LIMIT, PEER, OURS = "limit", "peer", "keepline"
 
-# Requests in flight on a connection, where they are pipelined.
-PIPELINE = 16
+
+@dataclass(frozen=True)
+class Seat:
+    """Where a program is put: what it listens at, what it talks to, what it is to do."""
+
+    work: Work
+    directory: Path
+    port: int
+    # Of gateways: the server behind them. Of clients: `-d SECONDS` or `-n REQUESTS`.
+    origin: int = 0
+    amount: tuple[str, ...] = ()
+
+    @property
+    def listen(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.listen}{self.work.path}"
+
+    @property
+    def certificate(self) -> tuple[str, str]:
+        return str(self.directory / "cert.pem"), str(self.directory / "key.pem")
+
+    def filled(self, template: str) -> str:
+        """A configuration, with what is written @SO@ in it replaced."""
+        text = (BENCH / "peers" / template).read_text()
+        text = text.replace("@PORT@", str(self.port)).replace("@ORIGIN@", str(self.origin))
+        text = text.replace("@DIRECTORY@", str(self.directory))
+        conf = self.directory / Path(template).name
+        conf.write_text(text)
+        return str(conf)
 
 
 @dataclass(frozen=True)
 class Program:
     name: str
     role: str
-    # What it needs differs by seat: a server (port, directory), a gateway (port, origin,
-    # directory), a client (url, requests, in flight).
-    argv: Callable[..., list[str]]
+    argv: Callable[[Seat], list[str]]
     # Why it cannot be measured here, if so.
     missing: str | None = None
 
 
-def servers() -> list[Program]:
-    return [
-        Program("limit: bare epoll", LIMIT, _listening("epoll-responder")),
-        Program("floor: bare tokio", LIMIT, _listening("tokio-responder")),
-        _keepline("keepline", "serve", "--listen", _keepline_server),
-        Program("hyper", PEER, _listening("hyper-server")),
-        Program("hyper, head timeout", PEER, _listening("hyper-server", "--timer")),
-        Program("nginx", PEER, _nginx_server, _absent(places.nginx())),
-        Program("Go net/http", PEER, _go_server, _absent(places.go())),
-    ]
+def servers(work: Work) -> list[Program]:
+    found = []
+    if not work.tls:
+        found.append(Program("limit: bare epoll", LIMIT, _serving("epoll-responder")))
+    if work.is_plain:
+        found.append(Program("floor: bare tokio", LIMIT, _serving("tokio-responder")))
+    found.append(Program("keepline", OURS, _serving("keepline-server"), built("keepline-server")))
+    if not work.post:
+        found.append(_keepline("keepline serve", _keepline_serve))
+    found.append(Program("hyper", PEER, _serving("hyper-server")))
+    if work.is_plain:
+        found.append(Program("hyper, head timeout", PEER, _serving("hyper-server", "--timer")))
+    if work.pipeline > 1:
+        # At its best too: by default it writes each answer by itself.
+        flushing = _serving("hyper-server", "--pipeline-flush")
+        found.append(Program("hyper, pipeline_flush", PEER, flushing))
+    if not work.post:
+        found.append(Program("nginx", PEER, _nginx(_server_conf), _there(places.nginx())))
+    if not work.tls:
+        found.append(Program("Go net/http", PEER, _go_server, _there(GO_PROGRAMS / "server")))
+    return found
 
 
-def pipelined_servers() -> list[Program]:
-    """hyper at its best too: by default it writes each answer by itself."""
-    flushing = _listening("hyper-server", "--pipeline-flush")
-    return [*servers(), Program("hyper, pipeline_flush", PEER, flushing)]
-
-
-def idle_servers() -> list[Program]:
+def idle_servers(work: Work) -> list[Program]:
     """Without the bare epoll server: it keeps so little that no ratio to it means anything."""
-    return servers()[1:]
+    return servers(work)[1:]
 
 
-def gateways() -> list[Program]:
-    relay = cargo_program("epoll-relay")
+def gateways(work: Work) -> list[Program]:
+    found = []
+    if not work.close_every:
+        # It opens a connection for each connection, which no gateway does.
+        found.append(Program("limit: bare relay", LIMIT, _relaying("epoll-relay")))
+    found.append(_keepline("keepline", _keepline_proxy))
     haproxy = places.system_program("haproxy")
-    return [
-        Program(
-            "limit: bare relay",
-            LIMIT,
-            lambda port, origin, _: [
-                *(str(relay), "--listen", f"127.0.0.1:{port}"),
-                *("--upstream", f"127.0.0.1:{origin}"),
-            ],
-        ),
-        _keepline("keepline", "proxy", "-c", _keepline_gateway),
-        Program(
-            "HAProxy",
-            PEER,
-            lambda port, origin, directory: [
-                *(str(haproxy), "-db", "-f"),
-                str(_filled("haproxy/gateway.cfg", directory, port, origin)),
-            ],
-            _absent(haproxy),
-        ),
-        Program("nginx", PEER, _nginx_gateway, _absent(places.nginx())),
+    found.append(Program("HAProxy", PEER, _haproxy("haproxy/gateway.cfg"), _there(haproxy)))
+    if work.body > HELLO or work.post:
+        splicing = _haproxy("haproxy/gateway-splice.cfg")
+        found.append(Program("HAProxy, splice", PEER, splicing, _there(haproxy)))
+    found.append(Program("nginx", PEER, _nginx(_gateway_conf), _there(places.nginx())))
+    pingora = cargo_program("pingora-gateway")
+    found.append(Program("Pingora", PEER, _relaying("pingora-gateway"), _there(pingora)))
+    if work == Work():
+        go = GO_PROGRAMS / "gateway"
+        found.append(Program("Go ReverseProxy", PEER, _go_gateway, _there(go)))
+        caddy = places.peer("caddy")
+        found.append(Program("Caddy", PEER, _caddy, _there(caddy)))
+    return found
+
+
+def clients(work: Work) -> list[Program]:
+    found = []
+    if not work.close_every and work.origins == 1:
+        found.append(Program("limit: bare epoll", LIMIT, _loading("epoll-client")))
+    found += [
+        Program("keepline", OURS, _loading("keepline-client"), built("keepline-client")),
+        Program("hyper-util legacy", PEER, _loading("hyper-util-client")),
+        Program("reqwest", PEER, _loading("reqwest-client")),
+        Program("Go net/http", PEER, _go_client, _there(GO_PROGRAMS / "client")),
     ]
-
-
-def clients() -> list[Program]:
-    def loading(program: Path, *options: str) -> Callable[..., list[str]]:
-        return lambda url, requests, in_flight: [
-            *(str(program), url, "-c", str(in_flight), "-n", str(requests), *options)
+    if work == Work():
+        found.insert(2, _keepline("keepline bench", _keepline_bench))
+        pipelined = f", {PIPELINE} pipelined"
+        found += [
+            Program(f"bare epoll{pipelined}", LIMIT, _loading("epoll-client", PIPELINE)),
+            Program(f"keepline{pipelined}", OURS, _loading("keepline-client", PIPELINE)),
         ]
+    return found
 
-    def pipelining(program: Path, *options: str) -> Callable[..., list[str]]:
-        # As many requests in flight as the others have, on a sixteenth of the connections.
-        return lambda url, requests, in_flight: [
-            *(str(program), *options[:1], url, "-c", str(max(1, in_flight // PIPELINE))),
-            *("-n", str(requests), "--pipeline", str(PIPELINE), *options[1:]),
-        ]
 
-    epoll = cargo_program("epoll-client")
-    ours = str(places.keepline())
+def idle_clients(_: Work) -> list[Program]:
     return [
-        Program("limit: bare epoll", LIMIT, loading(epoll)),
-        _keepline(
-            "keepline",
-            "bench",
-            "--json",
-            lambda url, requests, in_flight: [
-                *(ours, "bench", url, "-c", str(in_flight), "-n", str(requests), "--json")
-            ],
-        ),
-        Program("hyper-util legacy", PEER, loading(cargo_program("hyper-util-client"))),
-        Program("reqwest", PEER, loading(cargo_program("reqwest-client"))),
-        Program("Go net/http", PEER, _go_client, _absent(places.go())),
-        Program(f"bare epoll, {PIPELINE} pipelined", LIMIT, pipelining(epoll)),
-        _keepline(
-            f"keepline, {PIPELINE} pipelined",
-            "bench",
-            "--pipeline",
-            pipelining(Path(ours), "bench", "--json"),
-        ),
+        Program("keepline", OURS, _loading("keepline-client")),
+        Program("hyper-util legacy", PEER, _loading("hyper-util-client")),
+        Program("reqwest", PEER, _loading("reqwest-client")),
     ]
 
 
 def versions() -> dict[str, str]:
     """Of everything that a figure may depend on."""
     found = {"rustc": _says(["rustc", "--version"])}
-    lock = tomllib.loads((BENCH / "Cargo.lock").read_text())
-    wanted = {"tokio", "hyper", "hyper-util", "reqwest", "httparse"}
-    found |= {p["name"]: p["version"] for p in lock["package"] if p["name"] in wanted}
+    wanted = {"tokio", "hyper", "hyper-util", "reqwest", "httparse", "rustls"}
+    found |= _locked(BENCH / "Cargo.lock", wanted)
+    found |= _locked(places.PINGORA / "Cargo.lock", {"pingora-proxy"})
     for name, program, option in [
         ("keepline", places.keepline(), "--version"),
         ("nginx", places.nginx(), "-v"),
         ("haproxy", places.system_program("haproxy"), "-v"),
+        ("caddy", places.peer("caddy"), "version"),
         ("wrk", places.system_program("wrk"), "-v"),
         ("go", places.go(), "version"),
     ]:
@@ -132,6 +154,11 @@ def versions() -> dict[str, str]:
     revision = ["git", "-C", str(BENCH), "describe", "--always", "--dirty", "--abbrev=12"]
     found["source"] = _says(revision)
     return found
+
+
+def _locked(lock: Path, wanted: set[str]) -> dict[str, str]:
+    packages = tomllib.loads(lock.read_text())["package"]
+    return {p["name"]: p["version"] for p in packages if p["name"] in wanted}
 
 
 def _says(argv: list[str]) -> str:
@@ -146,59 +173,117 @@ def _says(argv: list[str]) -> str:
     return number.group() if number else line
 
 
-def _absent(program: Path | None) -> str | None:
-    return None if program else "not installed"
+def _there(program: Path | None) -> str | None:
+    return None if program and program.exists() else "not installed: ./dev peers"
 
 
-def _keepline(name: str, command: str, needed: str, argv: Callable[..., list[str]]) -> Program:
-    """Missing while the binary is not built or its sub-command not written."""
-    program = places.keepline()
-    if program is None:
-        return Program(name, OURS, argv, "no binary: cargo build --release, or set KEEPLINE_BIN")
-    done = subprocess.run(
-        [program, command, "--help"], capture_output=True, text=True, timeout=10, check=False
-    )
-    if done.returncode != 0 or needed not in done.stdout:
-        return Program(name, OURS, argv, f"`keepline {command}` has no {needed}")
-    return Program(name, OURS, argv)
+def built(name: str) -> str | None:
+    return None if cargo_program(name).is_file() else "not built"
 
 
-def _listening(name: str, *options: str) -> Callable[..., list[str]]:
-    program = str(cargo_program(name))
-    return lambda port, _: [program, *options, "--listen", f"127.0.0.1:{port}"]
+def _keepline(name: str, argv: Callable[[Seat], list[str]]) -> Program:
+    """The binary that users have."""
+    missing = None if places.keepline() else "no binary: cargo build --release, or set KEEPLINE_BIN"
+    return Program(name, OURS, argv, missing)
 
 
-def _keepline_server(port: int, _: Path) -> list[str]:
-    listen = f"127.0.0.1:{port}"
-    return [str(places.keepline()), "serve", "--listen", listen, "--workers", "1"]
+def _serving(name: str, *options: str) -> Callable[[Seat], list[str]]:
+    def argv(seat: Seat) -> list[str]:
+        found = [str(cargo_program(name)), *options, "--listen", seat.listen]
+        found += seat.work.serve_options()
+        if seat.work.tls:
+            cert, key = seat.certificate
+            found += ["--tls-cert", cert, "--tls-key", key]
+        return found
+
+    return argv
 
 
-def _keepline_gateway(port: int, origin: int, directory: Path) -> list[str]:
-    conf = _filled("nginx/gateway.conf", directory, port, origin)
-    return [str(places.keepline()), "proxy", "-p", str(directory), "-c", str(conf)]
+def _relaying(name: str) -> Callable[[Seat], list[str]]:
+    return lambda seat: [
+        *(str(cargo_program(name)), "--listen", seat.listen),
+        *("--upstream", f"127.0.0.1:{seat.origin}"),
+    ]
 
 
-def _nginx_server(port: int, directory: Path) -> list[str]:
-    conf = _filled("nginx/server.conf", directory, port)
-    return [str(places.nginx()), "-p", str(directory), "-e", "stderr", "-c", str(conf)]
+def _loading(name: str, pipeline: int = 1) -> Callable[[Seat], list[str]]:
+    def argv(seat: Seat) -> list[str]:
+        work = seat.work
+        found = [str(cargo_program(name)), seat.url, *seat.amount]
+        # As many requests in flight whether pipelined or not.
+        found += ["-c", str(max(1, work.connections // pipeline)), "--pipeline", str(pipeline)]
+        found += ["--body-bytes", str(work.body), "--post-bytes", str(work.post)]
+        if work.origins > 1:
+            found += ["--origins", str(work.origins)]
+        return found
+
+    return argv
 
 
-def _nginx_gateway(port: int, origin: int, directory: Path) -> list[str]:
-    conf = _filled("nginx/gateway.conf", directory, port, origin)
-    return [str(places.nginx()), "-p", str(directory), "-e", "stderr", "-c", str(conf)]
+def _keepline_serve(seat: Seat) -> list[str]:
+    argv = [str(places.keepline()), "serve", "--listen", seat.listen, "--workers", "1"]
+    if seat.work.body > HELLO:
+        argv += ["--root", str(seat.directory)]
+    if seat.work.tls:
+        cert, key = seat.certificate
+        argv += ["--tls-cert", cert, "--tls-key", key]
+    return argv
 
 
-def _go_server(port: int, _: Path) -> list[str]:
-    return [str(GO_PROGRAMS / "server"), "-listen", f"127.0.0.1:{port}"]
+def _keepline_proxy(seat: Seat) -> list[str]:
+    conf = seat.filled(_gateway_conf(seat.work))
+    return [str(places.keepline()), "proxy", "-p", str(seat.directory), "-c", conf]
 
 
-def _go_client(url: str, requests: int, in_flight: int) -> list[str]:
-    return [str(GO_PROGRAMS / "client"), url, "-c", str(in_flight), "-n", str(requests)]
+def _keepline_bench(seat: Seat) -> list[str]:
+    amount = [f"{seat.amount[1]}s" if seat.amount[0] == "-d" else seat.amount[1]]
+    argv = [str(places.keepline()), "bench", seat.url, "--json", seat.amount[0], *amount]
+    return [*argv, "-c", str(seat.work.connections)]
 
 
-def _filled(template: str, directory: Path, port: int, origin: int | None = None) -> Path:
-    text = (BENCH / "peers" / template).read_text()
-    text = text.replace("@PORT@", str(port)).replace("@ORIGIN@", str(origin))
-    conf = directory / Path(template).name
-    conf.write_text(text)
-    return conf
+def _gateway_conf(work: Work) -> str:
+    """One configuration for nginx and keepline."""
+    is_large = work.body > HELLO or work.post
+    return "nginx/gateway-large.conf" if is_large else "nginx/gateway.conf"
+
+
+def _server_conf(work: Work) -> str:
+    return "nginx/server-tls.conf" if work.tls else "nginx/server.conf"
+
+
+def _nginx(template: Callable[[Work], str]) -> Callable[[Seat], list[str]]:
+    def argv(seat: Seat) -> list[str]:
+        conf = seat.filled(template(seat.work))
+        return [str(places.nginx()), "-p", str(seat.directory), "-e", "stderr", "-c", conf]
+
+    return argv
+
+
+def _haproxy(template: str) -> Callable[[Seat], list[str]]:
+    program = places.system_program("haproxy")
+    return lambda seat: [str(program), "-db", "-f", seat.filled(template)]
+
+
+def _caddy(seat: Seat) -> list[str]:
+    # What it keeps goes below the sample's directory, not into a home.
+    environment = [f"HOME={seat.directory}", f"XDG_DATA_HOME={seat.directory}", "GOMAXPROCS=1"]
+    argv = [str(shutil.which("env")), *environment, str(places.peer("caddy"))]
+    return [*argv, "run", "--config", seat.filled("caddy/gateway.json")]
+
+
+def _go_server(seat: Seat) -> list[str]:
+    work = seat.work
+    argv = [str(GO_PROGRAMS / "server"), "-listen", seat.listen]
+    return [*argv, "-body-bytes", str(work.body), "-post-bytes", str(work.post)]
+
+
+def _go_gateway(seat: Seat) -> list[str]:
+    argv = [str(GO_PROGRAMS / "gateway"), "-listen", seat.listen]
+    return [*argv, "-upstream", f"127.0.0.1:{seat.origin}"]
+
+
+def _go_client(seat: Seat) -> list[str]:
+    work = seat.work
+    argv = [str(GO_PROGRAMS / "client"), seat.url, *seat.amount, "-c", str(work.connections)]
+    argv += ["-body-bytes", str(work.body), "-post-bytes", str(work.post)]
+    return [*argv, "-origins", str(work.origins)]

@@ -2,7 +2,7 @@
 
 import json
 import statistics
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from .programs import LIMIT, OURS, Program
@@ -21,6 +21,20 @@ class Column:
 
 
 @dataclass(frozen=True)
+class Cost:
+    """Of one request, counted once: None where it could not be."""
+
+    calls: dict[str, float] | None
+    allocations: float | None
+
+    def show_calls(self) -> str:
+        return "" if self.calls is None else f"{sum(self.calls.values()):.2f}"
+
+    def show_allocations(self) -> str:
+        return "" if self.allocations is None else f"{self.allocations:.2f}"
+
+
+@dataclass(frozen=True)
 class Result:
     """Samples of one suite: those of a round lie at the same index."""
 
@@ -32,6 +46,8 @@ class Result:
     settings: dict[str, object]
     machine: dict[str, object]
     versions: dict[str, str]
+    # By program; of the tables that targets rest on.
+    costs: dict[str, Cost] = field(default_factory=dict)
 
     def markdown(self) -> str:
         first = self.columns[0]
@@ -39,6 +55,7 @@ class Result:
         titles = ["program", first.title, "min – max", "× limit"]
         titles += ["keepline ÷ it"] if against_us else []
         titles += [column.title for column in self.columns[1:]]
+        titles += ["system calls", "allocations"] if self.costs else []
         rows = [self._row(program, against_us) for program in self.programs]
         lines = [f"# {self.title}", "", self._circumstances(), ""]
         lines += ["| " + " | ".join(titles) + " |", "|---" + "|--:" * (len(titles) - 1) + "|"]
@@ -52,7 +69,7 @@ class Result:
 
     def raw(self) -> str:
         data = {
-            "suite": self.name,
+            "table": self.name,
             "settings": self.settings,
             "machine": self.machine,
             "versions": self.versions,
@@ -63,6 +80,7 @@ class Result:
                     "role": program.role,
                     "missing": program.missing,
                     "samples": self.samples.get(program.name, []),
+                    "cost": self._raw_cost(program),
                 }
                 for program in self.programs
             ],
@@ -90,9 +108,16 @@ class Result:
         if against_us:
             row.append(self._ratio(against_us, program))
         for column in self.columns[1:]:
-            values = [sample[column.key] for sample in self.samples[program.name]]
-            row.append(column.show(statistics.median(values)))
+            # keepline bench, for one, tells no p99.9.
+            values = [s[column.key] for s in self.samples[program.name] if column.key in s]
+            row.append(column.show(statistics.median(values)) if values else "")
+        if cost := self.costs.get(program.name):
+            row += [cost.show_calls(), cost.show_allocations()]
         return row
+
+    def _raw_cost(self, program: Program) -> dict | None:
+        cost = self.costs.get(program.name)
+        return asdict(cost) if cost else None
 
     def _ratio(self, program: Program, reference: Program | None) -> str:
         """Round by round: both were measured within seconds, so a slow machine cancels out."""

@@ -10,9 +10,19 @@ pub fn body(length: usize) -> Vec<u8> {
 
 /// A whole HTTP/1.1 response with a body of `length` bytes.
 pub fn response(length: usize) -> Vec<u8> {
-    let mut response =
-        format!("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\n\r\n")
-            .into_bytes();
+    response_with("", length)
+}
+
+/// The same, as the last one of its connection.
+pub fn last_response(length: usize) -> Vec<u8> {
+    response_with("Connection: close\r\n", length)
+}
+
+fn response_with(field: &str, length: usize) -> Vec<u8> {
+    let mut response = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\n{field}\r\n"
+    )
+    .into_bytes();
     response.extend(body(length));
     response
 }

@@ -7,8 +7,8 @@ mod load;
 mod serve;
 mod tally;
 
-pub use answer::{ExpectedBody, HELLO, body, response};
+pub use answer::{ExpectedBody, HELLO, body, last_response, response};
 pub use dials::{CountDials, Dials};
-pub use load::{Amount, Load};
+pub use load::{Amount, Load, origin};
 pub use serve::Serve;
 pub use tally::{Recorder, Summary};

@@ -1,7 +1,8 @@
 //! What the bare epoll programs share.
 
-pub mod delimiter;
+pub mod listen;
 pub mod poller;
+pub mod requests;
 
 /// One read takes at most this much; a program lends the same buffer to all its connections.
 pub const BUFFER: usize = 64 * 1024;

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode, Uri, Version, response};
 use http_body::Body as _;
 use keepline::agent::FollowRedirects;
+use keepline::client::Progress;
 use keepline::{Body, ConnectionInfo, Transport};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -171,18 +172,20 @@ impl Plan {
 /// One request, until its answer has been received as far as it is wanted.
 async fn exchange(
     transport: &Transport,
-    request: Request<Body>,
+    mut request: Request<Body>,
     plan: &Plan,
     consumer: &mut impl Consumer,
     received: &mut Received,
 ) -> Result<(), Trouble> {
     let wanted = plan.wanted;
+    let extensions = request.extensions_mut();
+    let progress = extensions.get_or_insert_default::<Progress>().clone();
     let whole = receive(transport, request, plan, consumer, received);
     match wanted.timeout {
         None => whole.await?,
         Some(limit) => match tokio::time::timeout(limit, whole).await {
             Ok(outcome) => outcome?,
-            Err(_) => return Err(Trouble::Timeout(limit)),
+            Err(_) => return Err(Trouble::Timeout(limit, progress.phase())),
         },
     }
     match received.status() {

@@ -5,7 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use http::StatusCode;
-use keepline::ErrorKind;
+use keepline::{ErrorKind, Phase};
 
 use crate::failure::{Failure, io_cause};
 use crate::human::Time;
@@ -17,8 +17,9 @@ pub(crate) enum Trouble {
     Url(Failure),
     /// It could not be sent, or its answer not be received.
     Request(keepline::Error),
-    /// It took longer than it may.
-    Timeout(Duration),
+    /// It took longer than it may, and was doing this when its time was over: [`Phase::Request`] where
+    /// nobody has watched it.
+    Timeout(Duration, Phase),
     /// Its status is one of failure, and that was to count.
     Status(StatusCode),
     /// The body could not be written to where it was to go.
@@ -31,7 +32,7 @@ impl Trouble {
         match self {
             Self::Url(_) => "not a URL".to_owned(),
             Self::Request(error) => short(error),
-            Self::Timeout(_) => "timed out".to_owned(),
+            Self::Timeout(..) => "timed out".to_owned(),
             Self::Status(_) => "counted as failed".to_owned(),
             Self::Output(_) => "output failed".to_owned(),
         }
@@ -42,11 +43,9 @@ impl Trouble {
         match self {
             Self::Url(failure) => failure.clone(),
             Self::Request(error) => Failure::request(error, url),
-            Self::Timeout(limit) => {
-                Failure::new(format!("{url}: no whole answer in {}", Time(*limit)))
-                    .fault("the server's, or the network's: it was too slow")
-                    .help("--timeout DUR gives it longer")
-            }
+            Self::Timeout(_, phase) => Failure::new(format!("{url}: {self}"))
+                .fault(too_slow(*phase))
+                .help("--timeout DUR gives it longer"),
             Self::Status(status) => Failure::new(format!("{url}: {status}"))
                 .fault("the server's answer, which --fail takes for a failure"),
             Self::Output(error) => Failure::output(error),
@@ -59,10 +58,28 @@ impl fmt::Display for Trouble {
         match self {
             Self::Url(failure) => f.write_str(&failure.what),
             Self::Request(error) => error.fmt(f),
-            Self::Timeout(limit) => write!(f, "no whole answer in {}", Time(*limit)),
+            // Nobody has watched it.
+            Self::Timeout(limit, Phase::Request) => {
+                write!(f, "no whole answer in {}", Time(*limit))
+            }
+            Self::Timeout(limit, phase) => {
+                write!(f, "no whole answer in {}: timed out {phase}", Time(*limit))
+            }
             Self::Status(status) => write!(f, "{status}, which counts as failed"),
             Self::Output(error) => write!(f, "cannot write the output: {error}"),
         }
+    }
+}
+
+/// Whose fault it is that the time was over in this phase.
+const fn too_slow(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Acquire => "ours: all connections were busy",
+        Phase::Resolve => "the resolver's: it said nothing in time",
+        Phase::Connect => "the network's: nothing answers there, not even a refusal",
+        Phase::Proxy => "the proxy's: it opened no tunnel in time",
+        Phase::Write => "the server's, or the network's: it did not take the whole request in time",
+        _ => "the server's, or the network's: it was too slow",
     }
 }
 
@@ -79,6 +96,7 @@ fn short(error: &keepline::Error) -> String {
         ErrorKind::Http2 => "HTTP/2 failed".to_owned(),
         ErrorKind::Protocol(error) => error.to_string(),
         ErrorKind::Redirect => "redirects lead nowhere".to_owned(),
+        ErrorKind::Io if error.is_timeout() => "the peer is gone".to_owned(),
         ErrorKind::Io => "the connection broke".to_owned(),
         _ => "cannot be sent".to_owned(),
     }

@@ -20,6 +20,7 @@
 //! | every split of the input | [`stream::Dribble`] |
 //! | errors and stalls in mid-stream | [`stream::Faulty`] |
 //! | how many connections there really are | [`sockets`], [`process_facts`] |
+//! | what TCP does about a peer that has vanished | [`Link`] |
 //! | TLS | [`certs`] |
 //! | names whose addresses change | [`dns`] |
 //! | nginx, Go, curl, … | [`peers::require`] and [`Process`] |
@@ -29,6 +30,7 @@ pub mod certs;
 pub mod dns;
 mod gate;
 mod head;
+mod link;
 pub mod peer;
 pub mod peers;
 mod process;
@@ -41,6 +43,7 @@ mod within;
 
 pub use gate::Gate;
 pub use head::length as head_length;
+pub use link::Link;
 pub use process::Process;
 pub use raw_client::{End, RawClient};
 pub use scratch::ScratchDir;

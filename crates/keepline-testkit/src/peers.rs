@@ -27,15 +27,24 @@ const INSTALLED: &str = "target/peers/bin";
 pub fn require(name: &str) -> Option<PathBuf> {
     let found = find(name);
     if found.is_none() {
-        let test = running_test(Location::caller());
-        let needs = format!("{test} needs {name} (install with ./dev peers)");
-        let required = env::var_os("KEEPLINE_REQUIRE_PEERS").is_some_and(|value| value == "1");
-        assert!(!required, "{needs}");
-        // The harness captures what the macros print, but not this. If standard error is closed
-        // there is nobody to tell.
-        let _ = writeln!(io::stderr(), "skipped: {needs}");
+        let needs = format!("{name} (install with ./dev peers)");
+        skip(Location::caller(), &needs, true);
     }
     found
+}
+
+/// Prints that the running test is skipped for want of something.
+///
+/// # Panics
+///
+/// If it `can_be_had` on this machine and `KEEPLINE_REQUIRE_PEERS=1`.
+pub(crate) fn skip(caller: &Location<'_>, what: &str, can_be_had: bool) {
+    let needs = format!("{} needs {what}", running_test(caller));
+    let required = env::var_os("KEEPLINE_REQUIRE_PEERS").is_some_and(|value| value == "1");
+    assert!(!(required && can_be_had), "{needs}");
+    // The harness captures what the macros print, but not this. If standard error is closed
+    // there is nobody to tell.
+    let _ = writeln!(io::stderr(), "skipped: {needs}");
 }
 
 /// The path of the peer `name`: first among what `./dev peers` has installed, then on the `PATH`

@@ -93,6 +93,23 @@ pub enum Phase {
     Request,
 }
 
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Acquire => "waiting for a free connection",
+            Self::Ping => "waiting for the answer to a PING",
+            Self::Resolve => "resolving the name",
+            Self::Connect => "connecting",
+            Self::Proxy => "waiting for the proxy",
+            Self::Handshake => "in the TLS handshake",
+            Self::Head => "waiting for the response head",
+            Self::Body => "waiting for the body",
+            Self::Write => "writing",
+            Self::Request => "in the request as a whole",
+        })
+    }
+}
+
 /// Whose fault an error is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Fault {
@@ -227,10 +244,18 @@ impl Error {
         }
     }
 
-    /// A deadline passed.
+    /// A deadline passed, or the kernel has given the peer up, which acknowledged nothing for too long
+    /// (TCP keep-alive, `TCP_USER_TIMEOUT`).
     #[must_use]
     pub fn is_timeout(&self) -> bool {
-        matches!(self.0.kind, ErrorKind::Timeout(_))
+        matches!(self.0.kind, ErrorKind::Timeout(_)) || self.is_given_up()
+    }
+
+    /// The kernel has given the peer up.
+    pub(crate) fn is_given_up(&self) -> bool {
+        let source = self.0.source.as_deref();
+        let io = source.and_then(|source| source.downcast_ref::<io::Error>());
+        self.0.kind == ErrorKind::Io && io.is_some_and(crate::net::is_given_up)
     }
 
     /// No connection could be made: nothing of the request was sent.
@@ -277,18 +302,10 @@ impl fmt::Display for Error {
             ErrorKind::Proxy(_) => f.write_str("the proxy opened no tunnel")?,
             ErrorKind::Tls if connection.is_some() => f.write_str("the peer ended TLS")?,
             ErrorKind::Tls => f.write_str("the TLS handshake failed")?,
-            ErrorKind::Timeout(phase) => f.write_str(match phase {
-                Phase::Acquire => "timed out waiting for a free connection",
-                Phase::Resolve => "timed out resolving the name",
-                Phase::Ping => "the peer no longer answers",
-                Phase::Connect => "timed out connecting",
-                Phase::Proxy => "timed out waiting for the proxy",
-                Phase::Handshake => "timed out in the TLS handshake",
-                Phase::Head => "timed out waiting for the response head",
-                Phase::Body => "timed out waiting for the body",
-                Phase::Write => "timed out writing",
-                Phase::Request => "timed out",
-            })?,
+            ErrorKind::Timeout(Phase::Ping) => f.write_str("the peer no longer answers")?,
+            // The source tells what it was doing.
+            ErrorKind::Timeout(Phase::Request) => f.write_str("timed out")?,
+            ErrorKind::Timeout(phase) => write!(f, "timed out {phase}")?,
             ErrorKind::Protocol(error) => write!(f, "the peer broke the protocol: {error}")?,
             ErrorKind::Io => f.write_str("the connection failed")?,
             ErrorKind::Http2 => f.write_str("the HTTP/2 stream failed")?,

@@ -3,6 +3,8 @@
 //! One answer is read with care at the start; the others are taken to be as long as it was. That
 //! is enough to find a wrong one: each batch must begin with `HTTP/1.1 200`, end with the end of
 //! the body, and have exactly the expected number of bytes.
+//!
+//! With `--close-every N` a connection is closed after N batches and another one opened.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -11,7 +13,7 @@ use std::time::Instant;
 
 use bench_common::{HELLO, Load, Recorder, body};
 use limits::BUFFER;
-use limits::poller::{Poller, unless_blocked};
+use limits::poller::{Interest, Poller, unless_blocked};
 
 const OK: &[u8] = b"HTTP/1.1 200";
 
@@ -28,39 +30,48 @@ struct Exchange {
 struct Connection {
     stream: TcpStream,
     sent_at: Instant,
+    /// Bytes of the batch that the socket has not taken yet.
+    unsent: usize,
+    waits_for_write: bool,
     /// Bytes of answers that have not arrived.
     missing: usize,
+    batches: u64,
 }
 
 fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
     let load = Load::from_args()?;
     let exchange = Exchange::learn(&load)?;
-    let recorder = Recorder::start(load.amount);
-    if let Err(error) = run(&load, &exchange, &recorder) {
-        recorder.failed(error.to_string());
-    }
-    Ok(recorder.finish(load.connections as u64).report())
-}
-
-fn run(load: &Load, exchange: &Exchange, recorder: &Recorder) -> io::Result<()> {
     let mut poller = Poller::new()?;
     let mut connections = Vec::with_capacity(load.connections);
     for token in 0..load.connections {
-        let stream = TcpStream::connect(load.address)?;
-        stream.set_nonblocking(true)?;
-        stream.set_nodelay(true)?;
-        poller.add(&stream, token)?;
-        connections.push(Connection {
-            stream,
-            sent_at: Instant::now(),
-            missing: 0,
-        });
+        connections.push(Connection::open(&load, &poller, token)?);
     }
+    // Not before, since connections may take long.
+    let recorder = Recorder::start(load.amount);
+    let outcome = run(&load, &exchange, &recorder, &mut poller, &mut connections);
+    let opened = outcome.unwrap_or_else(|error| {
+        recorder.failed(error.to_string());
+        0
+    });
+    Ok(recorder.finish(opened).report())
+}
+
+/// How many connections were opened.
+fn run(
+    load: &Load,
+    exchange: &Exchange,
+    recorder: &Recorder,
+    poller: &mut Poller,
+    connections: &mut [Connection],
+) -> io::Result<u64> {
+    let mut opened = load.connections as u64;
     let mut busy = 0;
-    for connection in &mut connections {
+    for (token, connection) in connections.iter_mut().enumerate() {
         busy += usize::from(connection.start(exchange, recorder, Instant::now())?);
+        connection.send(exchange, poller, token)?;
     }
 
+    let close_every = load.close_every.unwrap_or(u64::MAX);
     let mut buffer = vec![0; BUFFER];
     while busy > 0 {
         poller.wait()?;
@@ -68,21 +79,45 @@ fn run(load: &Load, exchange: &Exchange, recorder: &Recorder) -> io::Result<()> 
         while let Some(ready) = poller.ready(index) {
             index += 1;
             let connection = &mut connections[ready.token];
-            if !connection.receive(exchange, &mut buffer)? {
+            if ready.writable {
+                connection.send(exchange, poller, ready.token)?;
+            }
+            if !ready.readable || !connection.receive(exchange, &mut buffer)? {
                 continue;
             }
             let now = Instant::now();
             recorder.succeeded(exchange.depth, now - connection.sent_at);
-            if !connection.start(exchange, recorder, now)? {
+            if connection.batches == close_every {
+                *connection = Connection::open(load, poller, ready.token)?;
+                opened += 1;
+            }
+            if connection.start(exchange, recorder, now)? {
+                connection.send(exchange, poller, ready.token)?;
+            } else {
                 busy -= 1;
             }
         }
     }
-    Ok(())
+    Ok(opened)
 }
 
 impl Connection {
-    /// Sends the next batch; false when the load is over.
+    fn open(load: &Load, poller: &Poller, token: usize) -> io::Result<Self> {
+        let stream = TcpStream::connect(load.address)?;
+        stream.set_nonblocking(true)?;
+        stream.set_nodelay(true)?;
+        poller.add(&stream, token)?;
+        Ok(Self {
+            stream,
+            sent_at: Instant::now(),
+            unsent: 0,
+            waits_for_write: false,
+            missing: 0,
+            batches: 0,
+        })
+    }
+
+    /// Begins the next batch; false when the load is over.
     fn start(
         &mut self,
         exchange: &Exchange,
@@ -92,11 +127,35 @@ impl Connection {
         if !recorder.may_start(exchange.depth, now) {
             return Ok(false);
         }
-        // All answers have arrived, so the socket's buffer is empty and takes a batch whole.
-        self.stream.write_all(&exchange.batch)?;
+        if self.unsent > 0 {
+            return Err(io::Error::other("an answer before the end of its request"));
+        }
         self.sent_at = now;
+        self.unsent = exchange.batch.len();
         self.missing = exchange.answers;
+        self.batches += 1;
         Ok(true)
+    }
+
+    /// Sends what the socket takes, and waits for it to take the rest.
+    fn send(&mut self, exchange: &Exchange, poller: &Poller, token: usize) -> io::Result<()> {
+        while self.unsent > 0 {
+            let rest = &exchange.batch[exchange.batch.len() - self.unsent..];
+            match unless_blocked(self.stream.write(rest))? {
+                Some(sent) => self.unsent -= sent,
+                None => break,
+            }
+        }
+        let blocked = self.unsent > 0;
+        if blocked != self.waits_for_write {
+            self.waits_for_write = blocked;
+            let interest = Interest {
+                read: true,
+                write: blocked,
+            };
+            poller.change(&self.stream, token, interest)?;
+        }
+        Ok(())
     }
 
     /// True when the answers to the whole batch have arrived.
@@ -131,14 +190,19 @@ impl Connection {
 
 impl Exchange {
     fn learn(load: &Load) -> io::Result<Self> {
-        let request = format!(
-            "GET {} HTTP/1.1\r\nHost: {}\r\n\r\n",
-            load.path, load.address
-        );
+        let (path, host) = (&load.path, load.address);
+        let mut request = if load.post_bytes == 0 {
+            format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n").into_bytes()
+        } else {
+            let length = load.post_bytes;
+            format!("POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {length}\r\n\r\n")
+                .into_bytes()
+        };
+        request.extend(body(load.post_bytes));
         let body = body(load.body_bytes);
-        let answer = answer_length(load, request.as_bytes(), &body)?;
+        let answer = answer_length(load, &request, &body)?;
         Ok(Self {
-            batch: request.repeat(load.pipeline).into_bytes(),
+            batch: request.repeat(load.pipeline),
             depth: load.pipeline,
             answers: answer * load.pipeline,
             tail: body[body.len().saturating_sub(HELLO.len())..].to_vec(),

@@ -6,6 +6,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 
 use lexopt::prelude::*;
 use limits::BUFFER;
+use limits::listen::listen;
 use limits::poller::{Interest, Poller, Ready, unless_blocked};
 
 const LISTENER: usize = usize::MAX;
@@ -22,9 +23,8 @@ struct End {
 type Pair = [End; 2];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let (listen, upstream) = addresses()?;
-    let listener = TcpListener::bind(listen)?;
-    listener.set_nonblocking(true)?;
+    let (address, upstream) = addresses()?;
+    let listener = listen(address)?;
 
     let mut poller = Poller::new()?;
     poller.add(&listener, LISTENER)?;

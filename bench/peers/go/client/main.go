@@ -11,10 +11,12 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"math"
 	"math/bits"
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,13 +27,16 @@ var hello = []byte("Hello, World!")
 func main() {
 	inFlight := flag.Int("c", 64, "requests in flight")
 	requests := flag.Int64("n", 100_000, "requests")
+	seconds := flag.Float64("d", 0, "seconds, instead of a number of requests")
+	postBytes := flag.Int("post-bytes", 0, "length of the content of requests, which are POSTs then")
+	origins := flag.Int("origins", 1, "origins that requests go round")
 	bodyBytes := flag.Int("body-bytes", len(hello), "length of the expected body")
-	url := urlAndFlags()
+	urls := urlsOf(urlAndFlags(), origins)
 
 	var dials atomic.Int64
 	dialer := net.Dialer{}
 	client := &http.Client{Transport: &http.Transport{
-		MaxIdleConns:        *inFlight,
+		MaxIdleConns:        max(*inFlight, *origins),
 		MaxIdleConnsPerHost: *inFlight,
 		DisableCompression:  true,
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -39,10 +44,14 @@ func main() {
 			return dialer.DialContext(ctx, network, address)
 		},
 	}}
-	expected := bytes.Repeat(hello, *bodyBytes/len(hello)+1)[:*bodyBytes]
+	expected, content := body(*bodyBytes), body(*postBytes)
 
 	var remaining, failed atomic.Int64
 	remaining.Store(*requests)
+	if *seconds > 0 {
+		remaining.Store(math.MaxInt64)
+		time.AfterFunc(time.Duration(*seconds*float64(time.Second)), func() { remaining.Store(0) })
+	}
 	tallies := make([]tally, *inFlight)
 	started := time.Now()
 	var workers sync.WaitGroup
@@ -50,9 +59,9 @@ func main() {
 		workers.Add(1)
 		go func() {
 			defer workers.Done()
-			for remaining.Add(-1) >= 0 {
+			for next := i; remaining.Add(-1) >= 0; next += *inFlight {
 				begun := time.Now()
-				if err := exchange(client, url, expected); err != nil {
+				if err := exchange(client, urls[next%len(urls)], content, expected); err != nil {
 					log.Print(err)
 					failed.Add(1)
 					remaining.Store(0)
@@ -90,8 +99,28 @@ func urlAndFlags() string {
 	return flag.Arg(0)
 }
 
-func exchange(client *http.Client, url string, expected []byte) error {
-	response, err := client.Get(url)
+func body(length int) []byte {
+	return bytes.Repeat(hello, length/len(hello)+1)[:length]
+}
+
+// Origins differ by their address, as in the other clients: 127.0.0.1, 127.0.0.2, … 127.0.1.1, …
+func urlsOf(first string, origins *int) []string {
+	urls := []string{first}
+	for i := 1; i < *origins; i++ {
+		address := fmt.Sprintf("127.0.%d.%d:", i/250, i%250+1)
+		urls = append(urls, strings.Replace(first, "127.0.0.1:", address, 1))
+	}
+	return urls
+}
+
+func exchange(client *http.Client, url string, content, expected []byte) error {
+	var response *http.Response
+	var err error
+	if len(content) == 0 {
+		response, err = client.Get(url)
+	} else {
+		response, err = client.Post(url, "text/plain", bytes.NewReader(content))
+	}
 	if err != nil {
 		return err
 	}

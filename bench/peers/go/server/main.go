@@ -4,6 +4,7 @@ package main
 import (
 	"bytes"
 	"flag"
+	"io"
 	"log"
 	"net/http"
 	"strconv"
@@ -12,12 +13,19 @@ import (
 func main() {
 	listen := flag.String("listen", "127.0.0.1:8080", "address")
 	bodyBytes := flag.Int("body-bytes", 13, "length of the answer")
+	postBytes := flag.Int64("post-bytes", 0, "length of the content that every request must have")
 	flag.Parse()
 
 	hello := []byte("Hello, World!")
 	body := bytes.Repeat(hello, *bodyBytes/len(hello)+1)[:*bodyBytes]
 	length := strconv.Itoa(len(body))
-	handler := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if *postBytes > 0 {
+			if read, err := io.Copy(io.Discard, r.Body); err != nil || read != *postBytes {
+				w.WriteHeader(http.StatusBadRequest)
+				return
+			}
+		}
 		w.Header().Set("Content-Type", "text/plain")
 		w.Header().Set("Content-Length", length)
 		w.Write(body)

@@ -7,68 +7,88 @@ use std::time::Instant;
 use bench_common::{CountDials, Dials, ExpectedBody, Load, Recorder};
 use bytes::Bytes;
 use http::{Request, Uri};
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use tower_layer::Layer;
 
-type Pooled = Client<CountDials<HttpConnector>, Empty<Bytes>>;
+/// What the workers share.
+struct Work {
+    load: Load,
+    client: Pooled,
+    uris: Vec<Uri>,
+    content: Bytes,
+    expected: ExpectedBody,
+    recorder: Recorder,
+}
+
+type Pooled = Client<CountDials<HttpConnector>, Full<Bytes>>;
 
 fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
     let load = Load::from_args_unpipelined()?;
-    let uri: Uri = load.url.parse()?;
+    let uris: Result<Vec<Uri>, _> = load.urls().iter().map(|url| url.parse()).collect();
     let dials = Dials::default();
     let mut connector = HttpConnector::new();
     connector.set_nodelay(true);
     let client: Pooled =
         Client::builder(TokioExecutor::new()).build(dials.layer().layer(connector));
-    let expected = ExpectedBody::of_length(load.body_bytes);
+    let work = Arc::new(Work {
+        client,
+        uris: uris?,
+        content: Bytes::from(bench_common::body(load.post_bytes)),
+        expected: ExpectedBody::of_length(load.body_bytes),
+        recorder: Recorder::start(load.amount),
+        load,
+    });
 
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let recorder = runtime.block_on(async {
-        let recorder = Arc::new(Recorder::start(load.amount));
-        let workers: Vec<_> = (0..load.connections)
-            .map(|_| {
-                let (client, uri) = (client.clone(), uri.clone());
-                let (expected, recorder) = (expected.clone(), recorder.clone());
-                tokio::spawn(async move { work(&client, &uri, &expected, &recorder).await })
-            })
+    runtime.block_on(async {
+        let workers: Vec<_> = (0..work.load.connections)
+            .map(|worker| tokio::spawn(make_requests(Arc::clone(&work), worker)))
             .collect();
         for worker in workers {
             worker.await.expect("a worker does not panic");
         }
-        recorder
+        // Their tasks see that their connections are idle.
+        tokio::task::yield_now().await;
     });
-    Ok(recorder.finish(dials.count()).report())
+    work.load.hold_if_asked(dials.count())?;
+    Ok(work.recorder.finish(dials.count()).report())
 }
 
-async fn work(client: &Pooled, uri: &Uri, expected: &ExpectedBody, recorder: &Recorder) {
+async fn make_requests(work: Arc<Work>, worker: usize) {
     let mut now = Instant::now();
-    while recorder.may_start(1, now) {
+    let mut turn = 0;
+    while work.recorder.may_start(1, now) {
         let started = now;
-        let outcome = exchange(client, uri, expected.restarted()).await;
+        let outcome = exchange(&work, &work.uris[work.load.origin_of(worker, turn)]).await;
+        turn += 1;
         now = Instant::now();
         match outcome {
-            Ok(()) => recorder.succeeded(1, now - started),
-            Err(failure) => recorder.failed(failure),
+            Ok(()) => work.recorder.succeeded(1, now - started),
+            Err(failure) => work.recorder.failed(failure),
         }
     }
 }
 
-async fn exchange(client: &Pooled, uri: &Uri, mut expected: ExpectedBody) -> Result<(), String> {
-    let request = Request::get(uri.clone())
-        .body(Empty::new())
-        .expect("the request is valid");
-    let response = client
-        .request(request)
+async fn exchange(work: &Work, uri: &Uri) -> Result<(), String> {
+    let request = if work.content.is_empty() {
+        Request::get(uri.clone()).body(Full::default())
+    } else {
+        Request::post(uri.clone()).body(Full::new(work.content.clone()))
+    };
+    let response = work
+        .client
+        .request(request.expect("the request is valid"))
         .await
         .map_err(|error| format!("{error:?}"))?;
     if response.status() != 200 {
         return Err(format!("status {}", response.status()));
     }
+    let mut expected = work.expected.restarted();
     let mut body = response.into_body();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| format!("{error:?}"))?;

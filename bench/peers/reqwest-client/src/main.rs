@@ -5,57 +5,80 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bench_common::{Dials, ExpectedBody, Load, Recorder};
+use bytes::Bytes;
 use reqwest::{Client, Url};
+
+/// What the workers share.
+struct Work {
+    load: Load,
+    client: Client,
+    urls: Vec<Url>,
+    content: Bytes,
+    expected: ExpectedBody,
+    recorder: Recorder,
+}
 
 fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
     let load = Load::from_args_unpipelined()?;
-    let url: Url = load.url.parse()?;
+    let urls: Result<Vec<Url>, _> = load.urls().iter().map(|url| url.parse()).collect();
     let dials = Dials::default();
     let client = Client::builder()
         .no_proxy()
         .connector_layer(dials.layer())
         .build()?;
-    let expected = ExpectedBody::of_length(load.body_bytes);
+    let work = Arc::new(Work {
+        client,
+        urls: urls?,
+        content: Bytes::from(bench_common::body(load.post_bytes)),
+        expected: ExpectedBody::of_length(load.body_bytes),
+        recorder: Recorder::start(load.amount),
+        load,
+    });
 
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let recorder = runtime.block_on(async {
-        let recorder = Arc::new(Recorder::start(load.amount));
-        let workers: Vec<_> = (0..load.connections)
-            .map(|_| {
-                let (client, url) = (client.clone(), url.clone());
-                let (expected, recorder) = (expected.clone(), recorder.clone());
-                tokio::spawn(async move { work(&client, &url, &expected, &recorder).await })
-            })
+    runtime.block_on(async {
+        let workers: Vec<_> = (0..work.load.connections)
+            .map(|worker| tokio::spawn(make_requests(Arc::clone(&work), worker)))
             .collect();
         for worker in workers {
             worker.await.expect("a worker does not panic");
         }
-        recorder
+        // Its tasks see that their connections are idle.
+        tokio::task::yield_now().await;
     });
-    Ok(recorder.finish(dials.count()).report())
+    work.load.hold_if_asked(dials.count())?;
+    Ok(work.recorder.finish(dials.count()).report())
 }
 
-async fn work(client: &Client, url: &Url, expected: &ExpectedBody, recorder: &Recorder) {
+async fn make_requests(work: Arc<Work>, worker: usize) {
     let mut now = Instant::now();
-    while recorder.may_start(1, now) {
+    let mut turn = 0;
+    while work.recorder.may_start(1, now) {
         let started = now;
-        let outcome = exchange(client, url, expected.restarted()).await;
+        let outcome = exchange(&work, &work.urls[work.load.origin_of(worker, turn)]).await;
+        turn += 1;
         now = Instant::now();
         match outcome {
-            Ok(()) => recorder.succeeded(1, now - started),
-            Err(failure) => recorder.failed(failure),
+            Ok(()) => work.recorder.succeeded(1, now - started),
+            Err(failure) => work.recorder.failed(failure),
         }
     }
 }
 
-async fn exchange(client: &Client, url: &Url, mut expected: ExpectedBody) -> Result<(), String> {
-    let sent = client.get(url.clone()).send().await;
+async fn exchange(work: &Work, url: &Url) -> Result<(), String> {
+    let request = if work.content.is_empty() {
+        work.client.get(url.clone())
+    } else {
+        work.client.post(url.clone()).body(work.content.clone())
+    };
+    let sent = request.send().await;
     let mut response = sent.map_err(|error| format!("{error:?}"))?;
     if response.status() != 200 {
         return Err(format!("status {}", response.status()));
     }
+    let mut expected = work.expected.restarted();
     while let Some(piece) = response
         .chunk()
         .await

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Uri, Version};
 use http_body::Body as _;
-use keepline::{Body, ConnectionInfo, Stats, Transport};
+use keepline::{Body, ConnectionInfo, Phase, Stats, Transport};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
@@ -127,7 +127,7 @@ fn overdue(work: &Work, timeout: Duration) -> Vec<usize> {
     for (worker, since) in since.iter_mut().enumerate() {
         if since.is_some_and(|since| now.saturating_duration_since(since) >= timeout) {
             *since = None;
-            tally.failed(Trouble::Timeout(timeout), false, now);
+            tally.failed(Trouble::Timeout(timeout, Phase::Request), false, now);
             overdue.push(worker);
         }
     }

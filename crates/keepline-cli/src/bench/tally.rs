@@ -143,6 +143,8 @@ impl Tally {
 mod tests {
     use std::time::Duration;
 
+    use keepline::Phase;
+
     use super::*;
 
     fn answer(status: u16) -> Answer {
@@ -166,7 +168,7 @@ mod tests {
     #[test]
     fn tallies_add_up() {
         let now = Instant::now();
-        let timeout = || Trouble::Timeout(Duration::from_secs(1));
+        let timeout = || Trouble::Timeout(Duration::from_secs(1), Phase::Request);
         let mut one = Tally::default();
         one.answered(&answer(200), &took(100));
         one.failed(timeout(), true, now);

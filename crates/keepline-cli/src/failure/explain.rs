@@ -121,6 +121,10 @@ fn explain_kind(kind: ErrorKind, cause: &Cause, peer: &Peer) -> Explained {
             format!("the {name}'s: it reset the stream or ended the session"),
             Some("--http1 asks it without HTTP/2".to_owned()),
         ),
+        ErrorKind::Io if cause.io == Some(io::ErrorKind::TimedOut) => (
+            format!("the network's or the {name}'s: it acknowledged nothing for too long"),
+            Some("--tcp-user-timeout and --tcp-keep-alive tell for how long".to_owned()),
+        ),
         ErrorKind::Io => (
             format!("the network's or the {name}'s: the connection broke"),
             None,

@@ -152,7 +152,8 @@ pub(crate) struct DialArgs {
     /// … to agree on TLS
     #[arg(long, value_name = "DUR", default_value = "10s", value_parser = values::some_time)]
     pub(crate) tls_timeout: Duration,
-    /// Probe a silent connection with TCP keep-alive after so long; 0: never
+    /// Probe a silent connection with TCP keep-alive after so long, and again every 15s, or as often as
+    /// that if it is less; 0: never
     #[arg(long, value_name = "DUR", default_value = "30s", value_parser = values::duration)]
     pub(crate) tcp_keep_alive: Duration,
     /// Give up on a connection whose peer acknowledges nothing for so long (TCP_USER_TIMEOUT; Linux)

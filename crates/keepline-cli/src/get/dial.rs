@@ -36,9 +36,13 @@ pub(super) fn settings(
         let failed = |error| Failure::new(format!("--dns-server: {error}"));
         builder = builder.resolver(resolver.map_err(failed)?);
     }
-    let keep_alive = (!tcp_keep_alive.is_zero()).then(|| TcpKeepAlive {
-        time: *tcp_keep_alive,
-        ..TcpKeepAlive::default()
+    let keep_alive = (!tcp_keep_alive.is_zero()).then(|| {
+        let default = TcpKeepAlive::default();
+        TcpKeepAlive {
+            time: *tcp_keep_alive,
+            interval: default.interval.min(*tcp_keep_alive),
+            ..default
+        }
     });
     Ok(builder
         .follow_dns(*follow_dns)

@@ -40,6 +40,7 @@ fn connection(info: &ConnectionInfo) -> Value {
         wait,
         dns,
         connect,
+        proxy,
         tls,
         first_byte,
         ..
@@ -58,6 +59,7 @@ fn connection(info: &ConnectionInfo) -> Value {
         "wait_us": micros(wait),
         "dns_us": dns.map(micros),
         "connect_us": connect.map(micros),
+        "proxy_us": proxy.map(micros),
         "tls_us": tls.map(micros),
         "first_byte_us": first_byte.map(micros),
     })

@@ -74,6 +74,7 @@ fn taken(connection: &ConnectionInfo) -> String {
     let phases = [
         ("dns", timings.dns),
         ("connect", timings.connect),
+        ("proxy", timings.proxy),
         ("tls", timings.tls),
     ];
     let phases: String = phases

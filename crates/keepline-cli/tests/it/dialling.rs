@@ -5,11 +5,11 @@ use std::process::Command;
 
 use keepline_testkit::dns::{Answer, NameServer};
 use keepline_testkit::peer::{Peer, Script};
-use keepline_testkit::{Process, peers, until, within};
+use keepline_testkit::{Link, Process, peers, until, within};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-use crate::binary::{KEEPLINE, run};
+use crate::binary::{KEEPLINE, finish, run};
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
@@ -96,5 +96,34 @@ async fn tcp_keep_alive_is_set_as_asked() {
             is_so.then_some(())
         })
         .await;
+    }
+}
+
+/// A peer that vanishes while an answer is awaited: TCP keep-alive notices, and the user timeout says
+/// when it is enough. With the default of either this would take minutes.
+#[tokio::test]
+async fn a_peer_that_vanishes_is_given_up_in_time() {
+    let Some(link) = Link::require() else { return };
+    let peer = Peer::accept_from(link.listen_there(), [Script::new().expect_head().hold()]);
+    let mut command = link.command_here(KEEPLINE);
+    command.args([
+        "get",
+        "--tcp-keep-alive",
+        "1s",
+        "--tcp-user-timeout",
+        "1500ms",
+    ]);
+    command.args(["--timeout", "0", &peer.url("/")]);
+    let asking = tokio::spawn(finish(command.into()));
+    peer.heads_received(0, 1).await;
+    link.fall_silent();
+    let ran = asking.await.unwrap();
+    assert_eq!(ran.code(), 1, "{ran:?}");
+    for said in [
+        "acknowledged nothing",
+        "--tcp-user-timeout",
+        "81 bytes sent",
+    ] {
+        assert!(ran.stderr.contains(said), "{said}: {ran:?}");
     }
 }

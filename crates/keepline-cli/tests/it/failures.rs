@@ -2,9 +2,9 @@
 
 use keepline_testkit::peer::{Peer, Script};
 use keepline_testkit::sockets::ReservedPort;
-use keepline_testkit::{ScratchDir, certs};
+use keepline_testkit::{Link, ScratchDir, certs};
 
-use crate::binary::{Ran, Served, run};
+use crate::binary::{KEEPLINE, Ran, Served, finish, run};
 
 /// Runs `get` and expects it to fail with all of these in what it says.
 pub(crate) async fn fails(args: &[&str], expected: &[&str]) -> Ran {
@@ -158,8 +158,15 @@ async fn a_server_that_closes_too_early() {
 #[tokio::test]
 async fn a_server_that_says_nothing() {
     let peer = Peer::start(Script::new().expect_head().hold());
-    let expected = ["no whole answer in 100ms", "--timeout"];
+    let expected = [
+        "no whole answer in 100ms: timed out waiting for the response head",
+        "--timeout",
+    ];
     fails(&["--timeout", "100ms", &peer.url("/")], &expected).await;
+    let expected = [
+        "no whole answer in 100ms: timed out waiting for the body",
+        "--timeout",
+    ];
     let head = "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc";
     let peer = Peer::start(Script::new().expect_head().send(head).hold());
     fails(&["--timeout", "100ms", &peer.url("/")], &expected).await;
@@ -240,5 +247,65 @@ async fn a_port_that_is_taken() {
             "{ran:?}"
         );
         assert!(ran.stderr.contains("port 0"), "{ran:?}");
+    }
+}
+
+/// What a request was doing when its time was over is told, not only that it was.
+#[tokio::test]
+async fn a_time_that_is_over_is_told_with_the_phase_it_ended_in() {
+    let silent = Peer::start(Script::new().hold());
+    let plain = silent.url("/");
+    let secure = plain.replace("http:", "https:");
+    let proxy = silent.url("");
+    let upload = "x".repeat(16 << 20);
+    let scratch = ScratchDir::new("upload");
+    let upload = format!("@{}", scratch.write("upload", upload).display());
+    let silent_names = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let names = silent_names.local_addr().unwrap().to_string();
+    let phases: [(&[&str], &str, &str); 6] = [
+        (&[&plain], "waiting for the response head", "too slow"),
+        (
+            &["-d", &upload, &plain],
+            "writing",
+            "did not take the whole",
+        ),
+        (&["-k", &secure], "in the TLS handshake", "too slow"),
+        (
+            &["-k", "-x", &proxy, "https://origin.test/"],
+            "waiting for the proxy",
+            "the proxy's: it opened no tunnel",
+        ),
+        (
+            &["--dns-server", &names, "http://origin.test/"],
+            "resolving the name",
+            "the resolver's",
+        ),
+        (
+            &["--http2", &plain],
+            "waiting for the response head",
+            "too slow",
+        ),
+    ];
+    for (args, phase, fault) in phases {
+        let args = [&["--timeout", "300ms"], args].concat();
+        let said = format!("no whole answer in 300ms: timed out {phase}");
+        fails(&args, &[&said, fault, "--timeout"]).await;
+    }
+}
+
+/// Nobody is there, and nobody says so.
+#[tokio::test]
+async fn a_time_that_is_over_before_a_connection_says_so() {
+    let Some(link) = Link::require() else {
+        return;
+    };
+    let url = format!("http://{}/", link.listen_there().local_addr().unwrap());
+    link.fall_silent();
+    let mut command = link.command_here(KEEPLINE);
+    command.args(["get", "--timeout", "300ms", &url]);
+    let ran = finish(command.into()).await;
+    assert_eq!(ran.code(), 1);
+    for said in ["in 300ms: timed out connecting", "nothing answers there"] {
+        assert!(ran.stderr.contains(said), "{said}: {ran:?}");
     }
 }

@@ -219,7 +219,7 @@ impl<'l> Serving<'_, '_, 'l> {
         upload: &mut Upload<'_>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(ResponseHead, bool), Failure>> {
-        let sent_before = upload.steps();
+        let sent_before = (upload.steps(), exchange.bytes_written());
         let uploaded = upload.poll(self.exchange, exchange, cx);
         if let Poll::Ready(Err(stopped)) = uploaded {
             return Poll::Ready(Err(match stopped {
@@ -262,8 +262,9 @@ impl<'l> Serving<'_, '_, 'l> {
             self.patience.clear();
             return Poll::Pending;
         }
-        // Each step of the request is progress, and so is its end.
-        if self.patience.at().is_none() || upload.steps() != sent_before {
+        // Each write that takes something of the request is progress, and so is its end.
+        let sent_now = (upload.steps(), exchange.bytes_written());
+        if self.patience.at().is_none() || sent_now != sent_before {
             self.patience.set(Some(if uploaded.is_ready() {
                 proxy.read_timeout
             } else {

@@ -179,6 +179,7 @@ impl<'s, 'c, 'l> Serving<'s, 'c, 'l> {
             request: &self.request,
             head: self.exchange.head(),
             info: self.exchange.info(),
+            exchange: self.exchange,
         }
     }
 }

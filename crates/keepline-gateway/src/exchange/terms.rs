@@ -25,6 +25,7 @@ pub(super) fn terms(client: &ClientSettings) -> Terms {
     // nginx reads on without a limit of size, as long as something comes.
     terms.drain = Drain {
         bytes: u64::MAX,
+        timeout: lingering.timeout,
         time: lingering.time,
     };
     terms.linger = Linger {

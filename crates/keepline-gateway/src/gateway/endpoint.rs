@@ -1,7 +1,7 @@
 //! An address that is listened on, with the virtual servers behind it.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::config::{Http, Listen, ListenAddress, Pattern, Server};
@@ -68,13 +68,6 @@ impl Endpoint {
     /// The server whose settings hold before the host is known.
     pub(crate) const fn default_server(&self) -> usize {
         self.default
-    }
-
-    pub(crate) fn ip(&self) -> IpAddr {
-        match &self.listen.address {
-            ListenAddress::Inet(address) => address.ip(),
-            ListenAddress::Unix(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-        }
     }
 
     pub(crate) fn port(&self) -> u16 {

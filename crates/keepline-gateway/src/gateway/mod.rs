@@ -3,6 +3,7 @@
 //! Everything here may block: it is called by the process's own thread, never by a worker.
 
 mod endpoint;
+mod listening;
 mod live;
 mod logs;
 mod process;
@@ -14,21 +15,20 @@ mod worker;
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::net::UnixListener;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
-use keepline::net::{BindOptions, Listener, bind_workers};
 use keepline::proto::{Config as Protocol, Limits};
-use keepline::server::{Handle, Server};
+use keepline::server::{Handle, Reception, Server};
 use keepline::tls::ServerTls;
 
 pub(crate) use endpoint::Endpoint;
+use listening::{Listening, Moves};
 pub(crate) use live::Live;
 pub(crate) use logs::Logs;
 use process::Process;
 pub use start::StartError;
-use worker::{Duty, Worker};
+use worker::{Duty, Leaving, Worker};
 
 use crate::config::{Config, ListenAddress};
 use crate::error_log::ErrorLogs;
@@ -65,15 +65,9 @@ pub struct Gateway {
     shared: Arc<Shared>,
     process: Arc<Process>,
     workers: Vec<Worker>,
+    /// Workers that a reload has left without sockets.
+    leaving: Vec<Leaving>,
     listening: Mutex<HashMap<ListenAddress, Listening>>,
-}
-
-/// An address that is listened on.
-#[derive(Debug)]
-struct Listening {
-    server: Server,
-    /// The address that the kernel has given, where the port was 0.
-    bound: Option<SocketAddr>,
 }
 
 impl Gateway {
@@ -95,28 +89,27 @@ impl Gateway {
         let process = Arc::new(Process::new(error_logs));
         let live = Arc::new(Live::new(config, None, Arc::clone(&process))?);
         let count = live::worker_count(config);
-        let mut sockets = Vec::new();
-        for endpoint in live.endpoints.values() {
-            sockets.push((Arc::clone(endpoint), bind(endpoint, count)?));
-        }
         let shared = Arc::new(Shared {
             live: ArcSwap::new(Arc::clone(&live)),
             retired: ArcSwap::default(),
         });
-        let workers = (0..count)
-            .map(|number| Worker::start(number, &shared))
-            .collect::<io::Result<Vec<_>>>()
-            .map_err(StartError::worker)?;
+        let endpoints: Vec<_> = live.endpoints.values().collect();
+        let mut listening = bind(&live, &endpoints, &shared, count, |_| false)?;
+        let workers = start_workers(0..count, &shared)?;
+        for (_, (listening, moves)) in &mut listening {
+            process.add_server(listening.handle());
+            listening.assign(std::mem::take(moves), &workers);
+        }
+        let listening = listening.into_iter();
+        let listening = listening.map(|(address, (listening, _))| (address, listening));
         let gateway = Self {
             shared,
             process,
             workers,
-            listening: Mutex::default(),
+            leaving: Vec::new(),
+            listening: Mutex::new(listening.collect()),
         };
         gateway.follow(&live);
-        for (endpoint, listeners) in sockets {
-            gateway.listen(&live, &endpoint, listeners)?;
-        }
         Ok(gateway)
     }
 
@@ -128,18 +121,28 @@ impl Gateway {
             .listening
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        listening.values().filter_map(|one| one.bound).collect()
+        listening.values().filter_map(Listening::bound).collect()
     }
 
     /// Stops gracefully: nothing is accepted any more, idle connections close, requests in progress
     /// are answered. [`join`](Self::join) waits for that.
     pub fn quit(&self) {
+        self.close();
         self.process.for_each_server(Handle::shutdown);
     }
 
     /// Stops at once: connections are closed whatever they are doing.
     pub fn stop(&self) {
+        self.close();
         self.process.for_each_server(Handle::abort);
+    }
+
+    fn close(&self) {
+        let mut listening = self
+            .listening
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        listening.values_mut().for_each(Listening::close);
     }
 
     /// What stops it at once while somebody waits in [`join`](Self::join).
@@ -162,18 +165,16 @@ impl Gateway {
     /// A worker has failed: it could not serve a socket, or it panicked.
     pub fn join(self) -> io::Result<()> {
         let mut outcome = Ok(());
-        let listening = self.listening.into_inner();
-        let addresses = listening.unwrap_or_else(PoisonError::into_inner);
-        for worker in self.workers {
+        let workers = self.workers.into_iter().map(Worker::leave);
+        for worker in self.leaving.into_iter().chain(workers) {
             let ended = worker.join();
             outcome = outcome.and(ended);
         }
         self.shared.live.load().logs.flush();
-        addresses.keys().for_each(remove_socket);
         outcome
     }
 
-    /// Has a worker follow the names of upstreams that are new.
+    /// Has a worker follow the names of upstreams that are new. The first is there as long as the gateway.
     fn follow(&self, live: &Live) {
         let Some(worker) = self.workers.first() else {
             return;
@@ -181,29 +182,6 @@ impl Gateway {
         for (follower, presence) in live.followers() {
             worker.give(Duty::Follow(Box::new(follower), presence));
         }
-    }
-
-    /// Has the workers serve an address, each with a socket of its own.
-    fn listen(
-        &self,
-        live: &Live,
-        endpoint: &Endpoint,
-        listeners: Vec<Listener>,
-    ) -> Result<(), StartError> {
-        let server = server(live, endpoint, &self.shared)?;
-        self.process.add_server(server.handle());
-        let bound = listeners.first().and_then(Listener::local_addr);
-        let address = &endpoint.listen.address;
-        for (worker, listener) in self.workers.iter().zip(listeners) {
-            let gate = Gate::new(Arc::clone(&self.shared), address.clone());
-            worker.give(Duty::Serve(Box::new((server.clone(), listener, gate))));
-        }
-        let mut listening = self
-            .listening
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        listening.insert(address.clone(), Listening { server, bound });
-        Ok(())
     }
 }
 
@@ -218,43 +196,42 @@ impl Stopper {
     }
 }
 
-/// A Unix socket leaves a file, which would be in the way of the next start.
-fn remove_socket(address: &ListenAddress) {
-    if let ListenAddress::Unix(path) = address {
-        // Who removed it before us has done what is to be done.
-        let _ = std::fs::remove_file(path);
+/// Addresses that are ready to be served by so many workers, with what is to be done then.
+type Bound = Vec<(ListenAddress, (Listening, Moves))>;
+
+/// Binds the addresses of `endpoints`. `is_ours`: this process listens there, or at an address that overlaps.
+fn bind(
+    live: &Live,
+    endpoints: &[&Arc<Endpoint>],
+    shared: &Arc<Shared>,
+    workers: usize,
+    is_ours: impl Fn(&ListenAddress) -> bool,
+) -> Result<Bound, StartError> {
+    let listens = || endpoints.iter().map(|endpoint| &endpoint.listen);
+    // All before the first is bound: the addresses of a configuration may overlap.
+    for listen in listens().filter(|listen| !is_ours(&listen.address)) {
+        listening::probe(listen)?;
     }
+    let bound = endpoints.iter().map(|endpoint| {
+        let listen = &endpoint.listen;
+        let server = server(live, endpoint, shared)?;
+        let gate = Gate::new(Arc::clone(shared), listen.address.clone());
+        let sockets = listening::bind(listen, workers)?;
+        let listening = Listening::new(listen.clone(), server, gate, sockets);
+        let moves = listening.prepare(workers)?;
+        Ok((listen.address.clone(), (listening, moves)))
+    });
+    bound.collect()
 }
 
-/// A socket for each worker.
-fn bind(endpoint: &Endpoint, workers: usize) -> Result<Vec<Listener>, StartError> {
-    let listen = &endpoint.listen;
-    let failed = |error| StartError::bind(&listen.address, error);
-    match &listen.address {
-        ListenAddress::Inet(address) => {
-            let mut options = BindOptions::default();
-            options.only_v6 = listen.ipv6_only;
-            options.receive_buffer = listen.receive_buffer;
-            options.send_buffer = listen.send_buffer;
-            options.keep_alive = listen.tcp_keep_alive;
-            options.backlog = listen
-                .backlog
-                .map_or(511, |backlog| i32::try_from(backlog).unwrap_or(i32::MAX));
-            bind_workers(*address, options, workers).map_err(failed)
-        }
-        ListenAddress::Unix(path) => {
-            let listener = UnixListener::bind(path).map_err(failed)?;
-            let clones = (1..workers).map(|_| listener.try_clone());
-            let clones: io::Result<Vec<_>> = clones.collect();
-            let mut all: Vec<Listener> = clones
-                .map_err(failed)?
-                .into_iter()
-                .map(Into::into)
-                .collect();
-            all.push(listener.into());
-            Ok(all)
-        }
-    }
+fn start_workers(
+    numbers: std::ops::Range<usize>,
+    shared: &Arc<Shared>,
+) -> Result<Vec<Worker>, StartError> {
+    let workers = numbers.map(|number| Worker::start(number, shared));
+    workers
+        .collect::<io::Result<_>>()
+        .map_err(StartError::worker)
 }
 
 /// TLS as the configuration in force has it for an address: a reload renews certificates, and may begin or end
@@ -264,13 +241,27 @@ fn tls_in_force(shared: &Arc<Shared>, address: &ListenAddress) -> ServerTls {
     ServerTls::from_fn(move || shared.live_of(&address).tls(&address))
 }
 
-/// The server of an address. What nginx decides before it knows the host is that of the default
-/// server.
+/// The server of an address.
 fn server(live: &Live, endpoint: &Endpoint, shared: &Arc<Shared>) -> Result<Server, StartError> {
+    let server = Server::builder()
+        .answer_options_asterisk(false)
+        .max_connections(Some(live.most_connections))
+        .admit_plain_http(true)
+        .tls(tls_in_force(shared, &endpoint.listen.address))
+        .build()
+        .map_err(StartError::server)?;
+    let handle = server.handle();
+    let reception = reception(live, endpoint, handle.reception());
+    handle.receive_with(reception).map_err(StartError::server)?;
+    Ok(server)
+}
+
+/// How clients are received at an address. What nginx decides before it knows the host is that of the default
+/// server.
+fn reception(live: &Live, endpoint: &Endpoint, mut reception: Reception) -> Reception {
     let default = &live.http.servers[endpoint.default_server()];
-    let client = &default.scope.client;
     let (count, size) = default.large_header_buffers;
-    let protocol = Protocol {
+    reception.protocol = Arc::new(Protocol {
         limits: Limits {
             // The first buffer, then large ones; a line lies in one of them.
             head: count
@@ -283,19 +274,13 @@ fn server(live: &Live, endpoint: &Endpoint, shared: &Arc<Shared>) -> Result<Serv
         bare_lf: true,
         tells_keep_alive: true,
         ..Protocol::default()
-    };
+    });
     let limit = |time: std::time::Duration| Some(time).filter(|time| !time.is_zero());
-    Server::builder()
-        .protocol(protocol)
-        .head_timeout(limit(default.header_timeout))
-        .handshake_timeout(limit(default.header_timeout))
-        .body_timeout(limit(client.body_timeout))
-        .write_timeout(limit(client.send_timeout))
-        .cancel_on_half_close(true)
-        .answer_options_asterisk(false)
-        .max_connections(Some(live.most_connections))
-        .admit_plain_http(true)
-        .tls(tls_in_force(shared, &endpoint.listen.address))
-        .build()
-        .map_err(StartError::server)
+    reception.head_timeout = limit(default.header_timeout);
+    reception.handshake_timeout = limit(default.header_timeout);
+    let client = &default.scope.client;
+    reception.terms.body_timeout = limit(client.body_timeout);
+    reception.terms.write_timeout = limit(client.send_timeout);
+    reception.terms.cancel_on_half_close = true;
+    reception
 }

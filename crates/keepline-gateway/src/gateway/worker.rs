@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use keepline::net::Listener;
 use keepline::server::Server;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use super::Shared;
@@ -18,9 +18,19 @@ use crate::upstream::Follower;
 #[derive(Debug)]
 pub(crate) enum Duty {
     /// A listening socket is to be served.
-    Serve(Box<(Server, Listener, Gate)>),
+    Serve(Box<Socket>),
     /// A name is to be followed, which ends with the upstream that it is of, or with the worker.
     Follow(Box<Follower>, watch::Receiver<usize>),
+}
+
+/// A listening socket, and what serves it.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    pub(crate) server: Server,
+    pub(crate) listener: Listener,
+    pub(crate) gate: Gate,
+    /// The socket is left when the other end is gone.
+    pub(crate) until: oneshot::Receiver<()>,
 }
 
 /// A worker. Dropped, it ends when the last of its connections is gone.
@@ -49,10 +59,25 @@ impl Worker {
         let _ = self.duties.send(duty);
     }
 
+    /// It gets no further duties: when it has left its sockets and the last of its connections is gone, it
+    /// ends.
+    pub(crate) fn leave(self) -> Leaving {
+        Leaving(self.thread)
+    }
+}
+
+/// A worker that serves what it has accepted.
+#[derive(Debug)]
+pub(crate) struct Leaving(JoinHandle<io::Result<()>>);
+
+impl Leaving {
+    pub(crate) fn has_ended(&self) -> bool {
+        self.0.is_finished()
+    }
+
     /// Waits until it has ended.
     pub(crate) fn join(self) -> io::Result<()> {
-        drop(self.duties);
-        let ended = self.thread.join();
+        let ended = self.0.join();
         ended.unwrap_or_else(|_| Err(io::Error::other("a worker panicked")))
     }
 }
@@ -78,9 +103,10 @@ async fn serve(
     loop {
         tokio::select! {
             duty = incoming.recv() => match duty {
-                Some(Duty::Serve(duty)) => {
-                    let (server, listener, gate) = *duty;
-                    serving.spawn(server.serve_raw(listener, gate));
+                Some(Duty::Serve(socket)) => {
+                    let Socket { server, listener, gate, until } = *socket;
+                    let until = async { let _ = until.await; };
+                    serving.spawn(server.serve_raw_until(listener, gate, until));
                 }
                 Some(Duty::Follow(follower, presence)) => {
                     tokio::spawn(follower.follow(presence));

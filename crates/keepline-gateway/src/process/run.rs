@@ -235,12 +235,6 @@ impl Running<'_> {
         self.gateway
             .reload(config)
             .map_err(|error| error.to_string())?;
-        if main.workers != self.main.workers {
-            self.log(
-                Level::Warn,
-                "worker_processes has its new value after the next start",
-            );
-        }
         if let Some(moved) = moved {
             self.pid = moved;
         }

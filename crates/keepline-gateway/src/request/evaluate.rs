@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use keepline::net::PeerAddr;
 use keepline::proto::RequestHead;
-use keepline::server::RequestInfo;
+use keepline::server::{Exchange, RequestInfo};
 
 use super::append::{
     append_display, append_number, append_peer, append_port, append_some, append_time,
@@ -17,7 +17,7 @@ use super::captures::Captures;
 use super::lookup::first;
 use super::state::{Attempt, Request, ip_of};
 use super::time::{Civil, append_msec, append_seconds};
-use crate::config::{MapId, Pattern, Piece, ServerName, Template, Variable};
+use crate::config::{ListenAddress, MapId, Pattern, Piece, ServerName, Template, Variable};
 
 /// A request as its variables see it.
 #[derive(Debug, Clone, Copy)]
@@ -25,12 +25,27 @@ pub(crate) struct View<'a> {
     pub(crate) request: &'a Request<'a>,
     pub(crate) head: &'a RequestHead,
     pub(crate) info: &'a RequestInfo,
+    pub(crate) exchange: &'a Exchange<'a>,
 }
 
 /// How deep maps may refer to each other: one that refers to itself is undefined there.
 const MAP_DEPTH: u8 = 16;
 
 impl View<'_> {
+    /// Where the client has connected to; only the kernel knows it where all addresses are listened on.
+    fn append_server_addr(&self, out: &mut Vec<u8>) {
+        match &self.request.endpoint.listen.address {
+            ListenAddress::Unix(path) => {
+                append_display(&format_args!("unix:{}", path.display()), out);
+            }
+            ListenAddress::Inet(listened) if listened.ip().is_unspecified() => {
+                let local = self.exchange.local_addr().unwrap_or(*listened);
+                append_display(&local.ip().to_canonical(), out);
+            }
+            ListenAddress::Inet(listened) => append_display(&listened.ip(), out),
+        }
+    }
+
     /// Appends what `template` is for this request.
     pub(crate) fn append(&self, template: &Template, out: &mut Vec<u8>) {
         for piece in template.pieces() {
@@ -208,7 +223,7 @@ impl View<'_> {
                 });
             }
             Variable::SentHttp(name) => return self.sent(name, out),
-            Variable::ServerAddr => append_display(&request.endpoint.ip(), out),
+            Variable::ServerAddr => self.append_server_addr(out),
             Variable::ServerName => out.extend_from_slice(server_name(request).as_bytes()),
             Variable::ServerPort => append_number(u64::from(request.endpoint.port()), out),
             Variable::ServerProtocol => out.extend_from_slice(self.protocol()),

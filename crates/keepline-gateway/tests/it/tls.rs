@@ -103,9 +103,9 @@ async fn a_reload_renews_certificates() {
             "server {{ listen 1 ssl; ssl_certificate {name}.pem; ssl_certificate_key {name}.key; return 200 {name}; }}"
         )
     };
-    let running = Running::start(&config(&prefix, &server("a")));
+    let mut running = Running::start(&config(&prefix, &server("a")));
     assert_eq!(get(running.addr, "localhost").await, "a");
-    let gateway: &Gateway = running.gateway.as_ref().unwrap();
+    let gateway: &mut Gateway = running.gateway.as_mut().unwrap();
     // The address of the first configuration has port 0, as its own has to have.
     gateway.reload(&config(&prefix, &server("b"))).unwrap();
     assert_eq!(get(running.addr, "elsewhere.test").await, "b");
@@ -116,8 +116,8 @@ async fn a_reload_renews_certificates() {
 async fn a_reload_begins_and_ends_tls() {
     let prefix = ScratchDir::new("tls");
     let plain = "server { listen 1; return 200 plain; }";
-    let running = Running::start(&config(&prefix, plain));
-    let gateway: &Gateway = running.gateway.as_ref().unwrap();
+    let mut running = Running::start(&config(&prefix, plain));
+    let gateway: &mut Gateway = running.gateway.as_mut().unwrap();
     assert!(try_connect(running.addr, "localhost").await.is_err());
     gateway.reload(&config(&prefix, TWO)).unwrap();
     assert_eq!(get(running.addr, "localhost").await, "one");
@@ -151,10 +151,10 @@ async fn plain_http_on_a_port_with_tls_is_told_so() {
 #[tokio::test]
 async fn a_certificate_that_is_gone_leaves_the_configuration_in_force() {
     let prefix = ScratchDir::new("tls");
-    let running = Running::start(&config(&prefix, TWO));
+    let mut running = Running::start(&config(&prefix, TWO));
     let next = config(&prefix, TWO);
     std::fs::remove_file(prefix.path().join("b.key")).unwrap();
-    let gateway: &Gateway = running.gateway.as_ref().unwrap();
+    let gateway: &mut Gateway = running.gateway.as_mut().unwrap();
     let error = gateway.reload(&next).unwrap_err().to_string();
     assert!(
         error.starts_with("cannot load certificate or key \""),

@@ -100,6 +100,11 @@ impl Connection {
         Self::new(Role::Server, config)
     }
 
+    /// Has another configuration hold, from the next head or piece of content on.
+    pub fn set_config(&mut self, config: Arc<Config>) {
+        self.config = config;
+    }
+
     fn new(role: Role, config: Arc<Config>) -> Self {
         Self {
             config,

@@ -57,9 +57,22 @@ impl Peer {
     /// If there is no script, or nothing can listen on `addr`.
     #[must_use]
     pub fn listen(addr: SocketAddr, scripts: impl IntoIterator<Item = Script>) -> Self {
+        Self::accept_from(bind(addr), scripts)
+    }
+
+    /// As [`start_each`](Self::start_each), on a socket that listens already.
+    ///
+    /// # Panics
+    ///
+    /// If there is no script.
+    #[must_use]
+    pub fn accept_from(
+        listener: std::net::TcpListener,
+        scripts: impl IntoIterator<Item = Script>,
+    ) -> Self {
         let scripts: Vec<Script> = scripts.into_iter().collect();
         assert!(!scripts.is_empty(), "a peer needs a script");
-        let listener = bind(addr);
+        let listener = registered(listener);
         let addr = listener
             .local_addr()
             .expect("a bound socket has an address");
@@ -212,18 +225,21 @@ impl Drop for Peer {
 }
 
 /// Binds at once, so that the address is known and dials are queued before anything is polled.
-fn bind(addr: SocketAddr) -> TcpListener {
+fn bind(addr: SocketAddr) -> std::net::TcpListener {
     let bind = || {
         let listener = std::net::TcpListener::bind(addr)?;
         Ok((listener.local_addr()?.port(), listener))
     };
     // A port of the caller's choice is taken as it is.
-    let listener = if addr.port() == 0 {
+    if addr.port() == 0 {
         sockets::unused(bind)
     } else {
         bind().map(|(_, bound)| bound)
     }
-    .unwrap_or_else(|error| panic!("a peer can't listen on {addr}: {error}"));
+    .unwrap_or_else(|error| panic!("a peer can't listen on {addr}: {error}"))
+}
+
+fn registered(listener: std::net::TcpListener) -> TcpListener {
     listener
         .set_nonblocking(true)
         .expect("a socket can be made non-blocking");

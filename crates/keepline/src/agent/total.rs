@@ -15,8 +15,9 @@ use tower_service::Service;
 
 use super::ResponseFuture;
 use crate::Body;
+use crate::client::Progress;
 use crate::deadline::Deadline;
-use crate::error::{Error, Phase};
+use crate::error::{Error, ErrorKind, Phase};
 
 /// Makes [`TotalTimeout`]s.
 #[derive(Debug, Clone, Copy)]
@@ -39,7 +40,8 @@ impl<S> Layer<S> for TotalTimeoutLayer {
 }
 
 /// Fails a request that has not ended in time, whatever it waits for: with
-/// [`Phase::Request`] from the call, or from the body of the response. A deadline that passes after
+/// [`Phase::Request`] from the call, or from the body of the response; the error's text tells what it
+/// was doing then. A deadline that passes after
 /// the end of the body is harmless.
 #[derive(Debug, Clone)]
 pub struct TotalTimeout<S> {
@@ -67,22 +69,29 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let response = self.inner.call(request);
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         // Too long to tell is no deadline.
         let end = self
             .timeout
             .and_then(|timeout| Instant::now().checked_add(timeout));
+        let Some(end) = end else {
+            return Box::pin(self.inner.call(request));
+        };
+        let extensions = request.extensions_mut();
+        let progress = extensions.get_or_insert_default::<Progress>().clone();
+        let response = self.inner.call(request);
         Box::pin(async move {
-            let Some(end) = end else {
-                return response.await;
-            };
             let response = timeout_at(end, response)
                 .await
-                .unwrap_or_else(|_| Err(Error::timeout(Phase::Request)))?;
+                .unwrap_or_else(|_| Err(timed_out(progress.phase())))?;
             Ok(response.map(|body| Timed::wrap(body, end)))
         })
     }
+}
+
+/// The request as a whole had its time; `phase` is what it was doing.
+fn timed_out(phase: Phase) -> Error {
+    Error::caused(ErrorKind::Timeout(Phase::Request), phase.to_string())
 }
 
 /// A body that has to end in time.
@@ -121,9 +130,7 @@ impl http_body::Body for Timed {
         // What has arrived is handed over even if time is up: the timer is for waiting.
         let frame = match Pin::new(body).poll_frame(cx) {
             Poll::Ready(frame) => frame,
-            Poll::Pending if this.deadline.poll(cx).is_ready() => {
-                Some(Err(Error::timeout(Phase::Request)))
-            }
+            Poll::Pending if this.deadline.poll(cx).is_ready() => Some(Err(timed_out(Phase::Body))),
             Poll::Pending => return Poll::Pending,
         };
         if !matches!(frame, Some(Ok(_))) {

@@ -8,11 +8,12 @@ use tokio::time::{Instant, timeout};
 use super::connect::ATTEMPT_DELAY;
 use super::event::Event;
 use super::key::Key;
-use super::lease::{Lease, Pooled};
+use super::lease::Lease;
+use super::pooled::Pooled;
 use super::{Shared, dial};
 use crate::CloseReason;
 use crate::error::{Error, ErrorKind, Phase};
-use crate::pool::{Acquired, Demand, NoDelivery, Supply, Waiter};
+use crate::pool::{Acquired, Demand, NoDelivery, Now, Supply, Waiter};
 
 /// How sure a caller of the raw layer wants to be that its connection is alive. A peer may close an
 /// idle connection at any moment (RFC 9112 §9.3.1), so only a new one can be relied on, and that
@@ -88,10 +89,11 @@ pub(super) async fn acquire_either(
     key: &Key,
     is_replayable: bool,
 ) -> Result<(Lease, Option<Duration>), NoLease> {
-    let asked_at = Instant::now();
+    let mut now = Now::read();
+    let asked_at = now.instant;
     loop {
         // Each turn takes a dead connection out of the pool, so there are at most as many.
-        let (slot, connection, idle_for) = match shared.pool.checkout(key)? {
+        let (slot, connection, idle_for) = match shared.pool.checkout(key, now)? {
             Acquired::Idle {
                 slot,
                 connection,
@@ -99,12 +101,14 @@ pub(super) async fn acquire_either(
             } => (slot, connection, Some(idle_for)),
             Acquired::Dial { slot, reason } => {
                 let connection = dial::own(shared, key, slot, reason).await?;
-                let lease = Lease::new(connection, slot, Arc::clone(shared), asked_at);
+                let lease = Lease::new(connection, slot, Arc::clone(shared), asked_at, Now::read());
                 return Ok((lease, None));
             }
             Acquired::Wait(waiter) => {
                 let slot = waiter.slot;
-                match wait_in_time(shared, key, waiter).await {
+                let delivered = wait_in_time(shared, key, waiter).await;
+                now = Now::read();
+                match delivered {
                     Ok(connection) => (slot, connection, None),
                     Err(NoDelivery::AskAgain) if shared.sessions.has_session(key) => {
                         return Err(NoLease::Session);
@@ -114,7 +118,7 @@ pub(super) async fn acquire_either(
                 }
             }
         };
-        let mut lease = Lease::new(connection, slot, Arc::clone(shared), asked_at);
+        let mut lease = Lease::new(connection, slot, Arc::clone(shared), asked_at, now);
         lease.was_pooled = idle_for.is_some();
         let idle_for = idle_for.filter(|_| lease.is_reused());
         if lease.was_pooled && lease.is_displaced() {
@@ -137,7 +141,8 @@ pub(super) async fn acquire_new(shared: &Arc<Shared>, key: &Key) -> Result<Lease
     match shared.pool.start_own_dial(key)? {
         Some((slot, reason)) => {
             let connection = dial::own(shared, key, slot, reason).await?;
-            Ok(Lease::new(connection, slot, Arc::clone(shared), asked_at).told(None))
+            let lease = Lease::new(connection, slot, Arc::clone(shared), asked_at, Now::read());
+            Ok(lease.told(None))
         }
         None => acquire(shared, key, false).await,
     }

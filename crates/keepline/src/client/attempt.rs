@@ -19,11 +19,12 @@ use super::key::{Key, Via};
 use super::lease::Lease;
 use super::meter::{self, RequestMeter};
 use super::pipeline;
+use super::progress::Progress;
 use super::response::ResponseBody;
 use super::retry::{self, Decision, Failure, MOST_ATTEMPTS};
 use super::target::Target;
 use super::upload::Upload;
-use crate::error::Error;
+use crate::error::{Error, Phase};
 use crate::upgrade::{self, OnUpgrade};
 use crate::{Body, ConnectionInfo};
 
@@ -43,8 +44,12 @@ pub(super) async fn send(
         None => shared.settings.routing.key(&parts.uri)?,
     };
     let method = parts.method.clone();
+    let progress = parts.extensions.get::<Progress>().cloned();
     let meter = RequestMeter::begin(&key, &method);
     let outcome = send_to(shared, &key, parts, body).await;
+    if let Some(progress) = progress {
+        progress.is_in(Phase::Body);
+    }
     meter.end(&outcome);
     outcome
 }
@@ -104,6 +109,7 @@ async fn attempt_often(
     let mut wants_new = false;
     loop {
         attempts += 1;
+        waits(shared, key, parts);
         let acquired = if let Some(dialled) = dialled.take() {
             Ok(dialled.told(None))
         } else if wants_new || attempts == MOST_ATTEMPTS {
@@ -185,8 +191,9 @@ async fn attempt(
     if expects {
         upload.hold(exchange.shared().settings.continue_timeout);
     }
-    let on_interim = parts.extensions.get::<OnInterim>();
-    let head = poll_fn(|cx| poll_head(&mut exchange, &mut upload, on_interim, cx)).await;
+    let told = Told::of(parts);
+    told.is_in(Phase::Write);
+    let head = poll_fn(|cx| poll_head(&mut exchange, &mut upload, told, cx)).await;
     let info = exchange.connection();
     match head {
         Ok(head) => respond(exchange, upload, head, info).await,
@@ -205,11 +212,40 @@ async fn attempt(
     }
 }
 
+/// A request is about to ask for a connection, of which whoever watches it may want to know.
+pub(super) fn waits(shared: &Shared, key: &Key, parts: &Parts) {
+    if let Some(progress) = parts.extensions.get::<Progress>() {
+        progress.waits(&shared.dials, key);
+    }
+}
+
+/// Who is told of what happens before the final response.
+#[derive(Debug, Clone, Copy)]
+struct Told<'a> {
+    on_interim: Option<&'a OnInterim>,
+    progress: Option<&'a Progress>,
+}
+
+impl<'a> Told<'a> {
+    fn of(parts: &'a Parts) -> Self {
+        Self {
+            on_interim: parts.extensions.get(),
+            progress: parts.extensions.get(),
+        }
+    }
+
+    fn is_in(self, phase: Phase) {
+        if let Some(progress) = self.progress {
+            progress.is_in(phase);
+        }
+    }
+}
+
 /// Moves the request out and waits for the response.
 fn poll_head(
     exchange: &mut Exchange,
     upload: &mut Upload,
-    on_interim: Option<&OnInterim>,
+    told: Told<'_>,
     cx: &mut Context<'_>,
 ) -> Poll<Result<ResponseOrSwitch, Error>> {
     loop {
@@ -217,13 +253,16 @@ fn poll_head(
             let info = exchange.connection();
             return Poll::Ready(Err(error.on(info)));
         }
+        if exchange.is_request_over() {
+            told.is_in(Phase::Head);
+        }
         match exchange.poll_head(cx) {
             Poll::Pending => return Poll::Pending,
             Poll::Ready(Ok(Head::Interim(head))) => {
                 if head.status() == StatusCode::CONTINUE {
                     upload.release();
                 }
-                if let Some(on_interim) = on_interim {
+                if let Some(on_interim) = told.on_interim {
                     on_interim.call(head.status(), &head.fields().to_header_map()?);
                 }
             }

@@ -17,9 +17,10 @@ use super::connect::{Opened, connect};
 use super::event::Event;
 use super::http2::{self, Handshaken};
 use super::key::Key;
-use super::lease::Pooled;
 use super::life::Lifespan;
 use super::meter::{self, ConnectionMeter};
+use super::pooled::Pooled;
+use super::progress::Dial;
 use crate::OpenReason;
 use crate::driver::Driver;
 use crate::error::{Error, ErrorKind};
@@ -126,8 +127,9 @@ async fn open(shared: &Arc<Shared>, key: &Key, reason: OpenReason) -> Result<Dia
         origin: key.to_string().into(),
         reason,
     });
+    let dial = shared.dials.begin(key);
     let opened = tokio::select! {
-        opened = connect_and_shake_hands(shared, key) => opened,
+        opened = connect_and_shake_hands(shared, key, dial) => opened,
         () = shared.pool.stopping() => Err(Error::new(ErrorKind::Shutdown)),
     };
     let (
@@ -176,8 +178,9 @@ async fn open(shared: &Arc<Shared>, key: &Key, reason: OpenReason) -> Result<Dia
 async fn connect_and_shake_hands(
     shared: &Arc<Shared>,
     key: &Key,
+    dial: Dial,
 ) -> Result<(Opened, PeerAddr, Option<Handshaken>), Error> {
-    let opened = connect(shared, key).await?;
+    let opened = connect(shared, key, &dial).await?;
     let peer = opened.stream.peer_addr();
     let (stream, handshaken) = match http2::shake_hands(shared, key, opened.stream).await? {
         Ok(handshaken) => (Stream::gone(), Some(handshaken)),

@@ -194,7 +194,11 @@ impl TransportBuilder {
 
     /// How long what was sent may stay unacknowledged before the connection is dead
     /// (`TCP_USER_TIMEOUT`, Linux only). Finds a peer that has vanished under a request; cuts one
-    /// off, too, that does not read for so long. Default: none, as Go: the system gives up after
+    /// off, too, that does not read for so long. Where nothing is to be sent, probes of
+    /// [TCP keep-alive](Self::tcp_keep_alive) are what is not acknowledged, and each of them looks
+    /// whether the time is over. What is lost so is closed as `timeout`, and a request on it fails with
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io), of which [`is_timeout`](crate::Error::is_timeout) is true.
+    /// Default: none, as Go: the system gives up after
     /// some 15 minutes.
     pub fn tcp_user_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.settings.dial.socket.user_timeout = timeout.into();

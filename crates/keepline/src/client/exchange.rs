@@ -203,6 +203,12 @@ impl Exchange {
         Poll::Ready(())
     }
 
+    /// Bytes that have been written in this exchange: a number that grows with each write that gets anywhere.
+    #[must_use]
+    pub fn bytes_written(&self) -> u64 {
+        self.lease.connection().driver.bytes_written()
+    }
+
     /// The request is written, or will never be.
     #[must_use]
     pub const fn is_request_over(&self) -> bool {
@@ -238,7 +244,7 @@ impl Exchange {
                 if head.fields().facts().keep_alive {
                     self.lease.note_hint(keep_alive(head.fields()));
                 }
-                let elapsed = Instant::now().saturating_duration_since(self.lease.acquired_at);
+                let elapsed = Instant::now().saturating_duration_since(self.lease.acquired.instant);
                 self.lease.first_byte = Some(elapsed);
                 if self.lease.driver().proto.peer_state() == State::Switched {
                     Ok(Head::Switched(head))
@@ -308,9 +314,12 @@ impl Exchange {
         self.lease.end();
     }
 
-    /// Ends the exchange before anything was sent; the connection is as good as before.
-    pub(crate) fn give_back(self) {
-        self.lease.give_back();
+    /// Ends the exchange before anything was sent: the connection is as good as before and counts
+    /// as never acquired. Once a head has been queued it is closed instead (`cancelled`).
+    pub fn give_back(mut self) {
+        if self.lease.driver().proto.state() == State::Idle {
+            self.lease.give_back();
+        }
     }
 
     /// Hands the connection over after [`Head::Switched`], with what has been read of the new
@@ -366,6 +375,7 @@ pub(super) fn reason_of(error: &Error, bytes_read: u64) -> CloseReason {
         ErrorKind::Protocol(RemoteError::UnsolicitedBytes) => CloseReason::UnsolicitedBytes,
         ErrorKind::Protocol(error) if error.is_incomplete() => CloseReason::PeerClosed,
         ErrorKind::Protocol(_) => CloseReason::ProtocolError,
+        _ if error.is_given_up() => CloseReason::Timeout,
         // A reset before the answer is how a close looks that the request ran into.
         ErrorKind::Io if bytes_read == 0 => CloseReason::PeerClosed,
         ErrorKind::Io | ErrorKind::Tls => CloseReason::IoError,

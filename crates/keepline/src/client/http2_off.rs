@@ -8,7 +8,8 @@ use http::request::Parts;
 
 use super::Shared;
 use super::key::Key;
-use super::lease::{Lease, Pooled};
+use super::lease::Lease;
+use super::pooled::Pooled;
 use crate::error::Error;
 use crate::net::Stream;
 use crate::pool::KeySlot;

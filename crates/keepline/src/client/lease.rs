@@ -1,4 +1,4 @@
-//! A connection of the pool, and the lease that one exchange has on it.
+//! The lease that one exchange has on a connection of the pool.
 //!
 //! Invariant: a lease ends in exactly one way: the connection is given back, or closed with a
 //! reason. Dropping a lease closes the connection; what was on its way is not known any more.
@@ -13,134 +13,14 @@ use tokio::time::Instant;
 
 use super::Shared;
 use super::event::Event;
-use super::life::Lifespan;
-use super::meter::ConnectionMeter;
-use super::names::Residence;
+use super::pooled::Pooled;
 use super::reuse::{Ending, ending};
+use crate::CloseReason;
 use crate::driver::Driver;
 use crate::error::{Error, ErrorKind};
 use crate::info::{ConnectionInfo, Timings};
-use crate::net::{Arrived, PeerAddr};
-use crate::pool::{self, Expiry, KeySlot, Pressure, Watch};
+use crate::pool::{KeySlot, Now, Pressure};
 use crate::upgrade::Upgraded;
-use crate::{CloseReason, OpenReason};
-
-/// Idle for longer than this, the kernel is asked before the connection is used.
-const ASK_KERNEL_AFTER: Duration = Duration::from_secs(1);
-
-/// A connection with all that belongs to it.
-#[derive(Debug)]
-pub(crate) struct Pooled {
-    pub(crate) driver: Driver,
-    pub(crate) id: u64,
-    pub(crate) opened_at: Instant,
-    pub(crate) open_reason: OpenReason,
-    pub(crate) peer: PeerAddr,
-    /// How long its opening took.
-    pub(crate) dial: Timings,
-    /// Exchanges that it has carried to their end.
-    pub(crate) exchanges: u64,
-    pub(crate) lifespan: Lifespan,
-    pub(crate) watch: Arc<Watch>,
-    /// Where it lives, if the addresses of names are followed.
-    pub(crate) residence: Option<Residence>,
-    pub(crate) meter: ConnectionMeter,
-}
-
-impl Drop for Pooled {
-    fn drop(&mut self) {
-        self.driver.stream.say_goodbye();
-    }
-}
-
-impl pool::Entry for Box<Pooled> {
-    fn served(&self) -> bool {
-        self.exchanges > 0
-    }
-
-    fn id(&self) -> u64 {
-        self.id
-    }
-
-    fn address(&self) -> PeerAddr {
-        self.peer
-    }
-
-    fn home(&self) -> pool::Home {
-        self.watch.reaper().home()
-    }
-}
-
-impl pool::Connection for Box<Pooled> {
-    fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
-        Pooled::poll_idle(self, cx)
-    }
-
-    fn watch(&self) -> &Arc<Watch> {
-        &self.watch
-    }
-
-    fn expiry(&self, now: Instant) -> Option<Expiry> {
-        self.lifespan.expiry(now)
-    }
-}
-
-/// Why a connection is lost on which something arrived while it was idle. Whatever it is, it is
-/// never parsed as the answer to the next request.
-const fn lost_while_idle(arrived: Arrived) -> CloseReason {
-    match arrived {
-        Arrived::Fin | Arrived::Error => CloseReason::PeerClosed,
-        Arrived::RequestTimeout => CloseReason::PeerAskedClose,
-        Arrived::Bytes => CloseReason::UnsolicitedBytes,
-    }
-}
-
-impl Pooled {
-    /// Its address is no longer one of its name: it finishes what it does, and is not used again.
-    pub(crate) fn is_displaced(&self) -> bool {
-        self.residence.as_ref().is_some_and(Residence::is_gone)
-    }
-
-    fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
-        self.driver.stream.poll_idle(cx).map(lost_while_idle)
-    }
-
-    /// Makes sure that the connection can be used from the runtime that this is called in, and that
-    /// nothing has arrived on it.
-    ///
-    /// Without a hint from the runtime this makes no system call, unless the request could not be
-    /// sent twice, the connection has been idle for more than a second, or it comes from another
-    /// runtime, whose hints are lost: then the kernel is asked.
-    pub(crate) fn revive(
-        &mut self,
-        shared: &Shared,
-        idle_for: Duration,
-        is_replayable: bool,
-    ) -> Result<(), CloseReason> {
-        if self.watch.reaper().is_gone() {
-            return Err(CloseReason::Shutdown);
-        }
-        let here = tokio::runtime::Handle::current().id();
-        let is_foreign = self.watch.reaper().runtime().id() != here;
-        if is_foreign {
-            self.driver
-                .stream
-                .register_here()
-                .map_err(|_| CloseReason::IoError)?;
-            self.watch = Watch::new(self.id, shared.pool.reaper_here());
-        }
-        let mut nobody = Context::from_waker(Waker::noop());
-        if let Poll::Ready(reason) = self.poll_idle(&mut nobody) {
-            return Err(reason);
-        }
-        let arrived = if is_foreign || !is_replayable || idle_for > ASK_KERNEL_AFTER {
-            self.driver.stream.arrived()
-        } else {
-            None
-        };
-        arrived.map_or(Ok(()), |arrived| Err(lost_while_idle(arrived)))
-    }
-}
 
 /// The right to use one connection for one exchange.
 #[derive(Debug)]
@@ -152,29 +32,29 @@ pub(crate) struct Lease {
     /// The connection was idle in the pool: the peer may have closed it meanwhile.
     pub(crate) was_pooled: bool,
     pub(crate) idle_for: Option<Duration>,
-    pub(crate) acquired_at: Instant,
+    pub(crate) acquired: Now,
     pub(crate) waited: Duration,
     pub(crate) first_byte: Option<Duration>,
     pub(crate) retries: u32,
 }
 
 impl Lease {
-    /// A lease on a connection that the pool has handed out.
+    /// A lease on a connection that the pool has handed out, asked at a time and given at another.
     pub(crate) fn new(
         connection: Box<Pooled>,
         slot: KeySlot,
         shared: Arc<Shared>,
         asked_at: Instant,
+        now: Now,
     ) -> Self {
-        let now = Instant::now();
         let mut lease = Self {
             connection: Some(connection),
             slot,
             shared,
             was_pooled: false,
             idle_for: None,
-            acquired_at: now,
-            waited: now.saturating_duration_since(asked_at),
+            acquired: now,
+            waited: now.instant.saturating_duration_since(asked_at),
             first_byte: None,
             retries: 0,
         };
@@ -312,7 +192,8 @@ impl Lease {
             reused: connection.exchanges > 0,
             idle_for: self.idle_for,
             age: self
-                .acquired_at
+                .acquired
+                .instant
                 .saturating_duration_since(connection.opened_at),
             exchange_number: connection.exchanges + 1,
             open_reason: connection.open_reason,
@@ -358,12 +239,11 @@ impl Lease {
             is_eof: driver.is_eof(),
             is_runtime_gone: connection.watch.reaper().is_gone(),
         });
+        let now = self.acquired.later(Instant::now());
         let reason = match decision {
             Ok(()) => {
                 connection.exchanges += uncounted;
-                let over = connection
-                    .lifespan
-                    .over(connection.exchanges, Instant::now());
+                let over = connection.lifespan.over(connection.exchanges, now.instant);
                 let displaced = connection.is_displaced().then_some(CloseReason::DnsChanged);
                 over.or(displaced)
                     .or_else(|| match connection.driver.proto.next_exchange() {
@@ -374,7 +254,7 @@ impl Lease {
             Err(reason) => Some(reason),
         };
         match reason {
-            None => self.shared.pool.give(self.slot, connection),
+            None => self.shared.pool.give_at(self.slot, connection, now),
             Some(reason) => self.shared.pool.close(self.slot, connection, reason),
         }
     }
@@ -462,19 +342,6 @@ impl Drop for Lease {
             self.shared
                 .pool
                 .close(self.slot, connection, CloseReason::Cancelled);
-        }
-    }
-}
-
-impl Pooled {
-    /// Becomes idle: holds no buffer, and is watched. The reason why it cannot, if something has
-    /// arrived already.
-    fn settle_down(&mut self) -> Option<CloseReason> {
-        self.driver.release_buffers();
-        let waker = Waker::from(Arc::clone(&self.watch));
-        match self.poll_idle(&mut Context::from_waker(&waker)) {
-            Poll::Pending => None,
-            Poll::Ready(reason) => Some(reason),
         }
     }
 }

@@ -8,8 +8,9 @@
 //! - `key`, [`Target`]: what makes two connections interchangeable;
 //! - `routing`: which key a typed request has; [`Proxy`]: the proxies in between;
 //! - `dial`: brings new connections into the pool, each by a task of its own; `connect` opens them;
+//! - `progress`: how far a request is, for whoever gives up on it;
 //! - `names`: connections follow the addresses of their names;
-//! - `lease`: a connection of the pool in the hands of one exchange;
+//! - `pooled`: a connection of the pool; `lease`: the same in the hands of one exchange;
 //! - [`Exchange`]: the raw layer, heads with spans and content as bytes;
 //! - `attempt`, `upload`, `response`: the typed layer on it;
 //! - `pipeline`: requests that share a connection before they are answered, where asked for;
@@ -36,6 +37,8 @@ mod life;
 mod meter;
 mod names;
 mod pipeline;
+mod pooled;
+mod progress;
 mod proxy;
 mod response;
 mod retry;
@@ -68,6 +71,7 @@ pub use key::Origin;
 pub use key_settings::KeySettings;
 #[cfg(feature = "metrics")]
 pub use meter::describe_metrics;
+pub use progress::Progress;
 pub use proxy::Proxy;
 pub use target::{Target, TargetBuilder};
 
@@ -76,9 +80,10 @@ use self::builder::Settings;
 use self::event::Hub;
 use self::http2::Sessions;
 use self::key::Key;
-use self::lease::Pooled;
 use self::names::Names;
 use self::pipeline::{Depths, Pipelines};
+use self::pooled::Pooled;
+use self::progress::Dials;
 use crate::error::{BoxError, Error};
 use crate::pool::{self, Demand, KeyLimits, Limits, Note, Pool, Stats};
 #[cfg(feature = "tls")]
@@ -94,6 +99,7 @@ pub(crate) struct Shared {
     pub(crate) events: Hub,
     /// `None`: the addresses of names are not followed.
     pub(crate) names: Option<Names>,
+    pub(crate) dials: Arc<Dials>,
     /// Number of the next connection.
     pub(crate) next_id: AtomicU64,
     /// Made at the first https request if none was given: loading the system's roots takes time.
@@ -175,6 +181,7 @@ impl Transport {
                 #[cfg(not(feature = "http2"))]
                 sessions: Sessions,
                 settings,
+                dials: Arc::default(),
                 next_id: AtomicU64::new(1),
                 #[cfg(feature = "tls")]
                 tls: tls.map_or_else(std::sync::OnceLock::new, std::sync::OnceLock::from),

@@ -12,6 +12,8 @@ pub(crate) enum Arrived {
     Fin,
     /// A reset, or another failure.
     Error,
+    /// Nothing, for so long that the kernel has given the peer up.
+    GivenUp,
     /// A response 408 (Request Timeout): how some servers announce that they close an idle
     /// connection (RFC 9110 §15.5.9).
     RequestTimeout,
@@ -36,6 +38,27 @@ impl Arrived {
 
     /// `None`: nothing has arrived.
     pub(super) fn from_error(error: &io::Error) -> Option<Self> {
-        (error.kind() != io::ErrorKind::WouldBlock).then_some(Self::Error)
+        (error.kind() != io::ErrorKind::WouldBlock).then(|| Self::from_failure(error))
     }
+
+    /// Reading has failed.
+    pub(super) fn from_failure(error: &io::Error) -> Self {
+        if is_given_up(error) {
+            Self::GivenUp
+        } else {
+            Self::Error
+        }
+    }
+}
+
+/// The peer has acknowledged nothing for so long that the kernel has given it up: TCP keep-alive,
+/// `TCP_USER_TIMEOUT` (RFC 5482) or the last retransmission. Where routers have said in the meantime
+/// that there is no way, the kernel tells that instead (tcp(7)).
+pub(crate) fn is_given_up(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::TimedOut
+            | io::ErrorKind::HostUnreachable
+            | io::ErrorKind::NetworkUnreachable
+    )
 }

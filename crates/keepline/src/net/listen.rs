@@ -86,10 +86,34 @@ pub fn bind_workers(
     options: BindOptions,
     count: usize,
 ) -> io::Result<Vec<Listener>> {
+    probe(address, options)?;
+    bind_beside(address, options, count)
+}
+
+/// Fails if anybody listens on a TCP address, or on one that overlaps with it, whatever their options. Port 0 is
+/// always free.
+///
+/// # Errors
+/// As [`bind`].
+pub fn probe(address: SocketAddr, options: BindOptions) -> io::Result<()> {
     if address.port() != 0 {
-        // Without SO_REUSEPORT: fails if anybody listens, whatever their options.
+        // Without SO_REUSEPORT.
         drop(bound(address, options, false)?);
     }
+    Ok(())
+}
+
+/// [`bind_workers`] without looking whether somebody listens there already: for further sockets of a process
+/// that does, at this address or at one that overlaps with it. Who has not asked [`probe`] before may get
+/// every other connection of an old instance.
+///
+/// # Errors
+/// As [`bind`], but for sockets that have SO_REUSEPORT and the same owner.
+pub fn bind_beside(
+    address: SocketAddr,
+    options: BindOptions,
+    count: usize,
+) -> io::Result<Vec<Listener>> {
     let mut listeners = Vec::with_capacity(count);
     let mut address = address;
     for _ in 0..count {
@@ -193,6 +217,25 @@ impl Listener {
             Kind::Tcp(tcp) => tcp.local_addr().ok(),
             Kind::UnregisteredUnix(_) | Kind::Unix(_) => None,
         }
+    }
+
+    /// Another handle on the same socket, with the same queue of connections: as long as one is there, none
+    /// of them is lost.
+    ///
+    /// # Errors
+    /// Those of the system; also if the socket is being served already.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        let kind = match &self.kind {
+            Kind::Unregistered(socket) => Kind::Unregistered(socket.try_clone()?),
+            Kind::UnregisteredUnix(unix) => Kind::UnregisteredUnix(unix.try_clone()?),
+            Kind::Tcp(_) | Kind::Unix(_) => {
+                return Err(io::Error::other("the listener belongs to a runtime"));
+            }
+        };
+        Ok(Self {
+            kind,
+            nodelay: self.nodelay,
+        })
     }
 
     /// Registers the socket with the runtime that this is called in.
@@ -343,6 +386,29 @@ mod tests {
                 assert_eq!(outcome.unwrap_err().kind(), io::ErrorKind::AddrInUse);
             }
         }
+    }
+
+    #[test]
+    fn beside_itself_a_process_may_listen_once_more_and_at_overlapping_addresses() {
+        let options = BindOptions::default();
+        let first = bind_workers(ANY_PORT, options, 1).unwrap();
+        let address = first[0].local_addr().unwrap();
+        assert!(probe(address, options).is_err());
+        assert_eq!(bind_beside(address, options, 2).unwrap().len(), 2);
+        let everywhere = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), address.port());
+        assert!(probe(everywhere, options).is_err());
+        bind_beside(everywhere, options, 1).unwrap();
+    }
+
+    #[test]
+    fn a_socket_lives_as_long_as_one_of_its_handles() {
+        let listener = bind(ANY_PORT, BindOptions::default()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let other = listener.try_clone().unwrap();
+        drop(listener);
+        std::net::TcpStream::connect(address).unwrap();
+        drop(other);
+        assert!(std::net::TcpStream::connect(address).is_err());
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod tls_now;
 
 #[cfg(feature = "client")]
 pub(crate) use arrived::Arrived;
+pub(crate) use arrived::is_given_up;
 #[cfg(all(feature = "client", feature = "hickory"))]
 pub use hickory::{Asks, Families, Hickory};
 #[cfg(feature = "socket-activation")]
@@ -25,7 +26,9 @@ pub use inherited::{Inherited, inherited_listeners};
 #[cfg(feature = "client")]
 pub use keep_alive::TcpKeepAlive;
 #[cfg(feature = "server")]
-pub use listen::{BindOptions, Listener, bind, bind_workers, raise_open_files_limit};
+pub use listen::{
+    BindOptions, Listener, bind, bind_beside, bind_workers, probe, raise_open_files_limit,
+};
 #[cfg(feature = "client")]
 pub(crate) use resolve::{AnyResolver, literal};
 #[cfg(feature = "client")]

@@ -216,7 +216,7 @@ impl Stream {
         };
         polled.map(|outcome| match outcome {
             Ok(()) => Arrived::from_bytes(read.filled()),
-            Err(_) => Arrived::Error,
+            Err(error) => Arrived::from_failure(&error),
         })
     }
 

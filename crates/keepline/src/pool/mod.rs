@@ -27,8 +27,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use policy::Now;
-pub(crate) use policy::{Expiry, KeyLimits, Limits, after, earlier};
+pub(crate) use policy::{Expiry, KeyLimits, Limits, Now, after, earlier};
 pub use policy::{IdleOrder, OnMiss};
 pub(crate) use reaper::{Reaper, Watch};
 use shared::Shared;
@@ -129,13 +128,13 @@ where
     }
 
     /// Takes an idle connection, of this runtime if it has one, or queues for the next one.
-    pub(crate) fn checkout(&self, key: &K) -> Result<Acquired<K, C>, Error> {
+    pub(crate) fn checkout(&self, key: &K, now: Now) -> Result<Acquired<K, C>, Error> {
         let here = self.0.reapers.home_here();
         self.0.with(|state, effects| {
             if state.is_shut_down() {
                 return Err(Error::new(ErrorKind::Shutdown));
             }
-            Ok(match state.checkout(key, here, Now::read(), effects) {
+            Ok(match state.checkout(key, here, now, effects) {
                 Checkout::Hit {
                     slot,
                     connection,
@@ -263,7 +262,12 @@ where
 
     /// Gives a connection back after an exchange: to a waiter, or to the idle list.
     pub(crate) fn give(&self, slot: KeySlot, connection: C) {
-        self.0.give(slot, connection);
+        self.give_at(slot, connection, Now::read());
+    }
+
+    /// The same, of somebody who has just read the clocks.
+    pub(crate) fn give_at(&self, slot: KeySlot, connection: C, now: Now) {
+        self.0.give(slot, connection, now);
     }
 
     /// Closes a connection that was acquired.

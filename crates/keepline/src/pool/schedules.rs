@@ -141,7 +141,7 @@ impl World {
     /// Asks once, where every dial gives a connection and every connection comes back. Answers the
     /// thread of the dial, if there is one.
     fn ask_in_peace(&self) -> Option<thread::JoinHandle<()>> {
-        let (slot, connection, dial) = match self.pool.checkout(&KEY).unwrap() {
+        let (slot, connection, dial) = match self.pool.checkout(&KEY, Now::read()).unwrap() {
             Acquired::Idle {
                 slot, connection, ..
             } => (slot, connection, None),
@@ -196,7 +196,7 @@ impl World {
     /// Asks, and waits or gives up.
     fn request(&self) {
         loop {
-            let waiter = match self.pool.checkout(&KEY) {
+            let waiter = match self.pool.checkout(&KEY, Now::read()) {
                 Err(_) => return,
                 Ok(Acquired::Idle {
                     slot, connection, ..

@@ -98,26 +98,32 @@ where
         }
     }
 
-    pub(super) fn give(&self, slot: KeySlot, connection: C) {
+    pub(super) fn give(&self, slot: KeySlot, connection: C, now: Now) {
         let mut next = Some(connection);
         while let Some(connection) = next {
-            next = self.hand_on(slot, connection, None);
+            next = self.hand_on(slot, connection, None, now);
         }
     }
 
     /// Gives what a dial has opened. Both under one lock: a request that came between the two would
     /// find neither the dial nor the connection, and dial again.
     pub(super) fn give_opened(&self, slot: KeySlot, reason: OpenReason, connection: C) {
-        if let Some(undelivered) = self.hand_on(slot, connection, Some(reason)) {
-            self.give(slot, undelivered);
+        let now = Now::read();
+        if let Some(undelivered) = self.hand_on(slot, connection, Some(reason), now) {
+            self.give(slot, undelivered, now);
         }
     }
 
     /// Answers the connection if its waiter went away between the lock and the delivery.
-    fn hand_on(&self, slot: KeySlot, connection: C, opened: Option<OpenReason>) -> Option<C> {
+    fn hand_on(
+        &self,
+        slot: KeySlot,
+        connection: C,
+        opened: Option<OpenReason>,
+        now: Now,
+    ) -> Option<C> {
         let watch = Arc::clone(connection.watch());
         self.owner.note(&connection, Note::Returned);
-        let now = Now::read();
         let own = connection.expiry(now.instant);
         let given = self.with(|state, effects| {
             if let Some(reason) = opened {
@@ -140,7 +146,7 @@ where
             given
         });
         if let Some(undelivered) = self.deliver(given, &watch) {
-            self.give(slot, undelivered);
+            self.give(slot, undelivered, Now::read());
         }
     }
 

@@ -210,7 +210,11 @@ impl ServerBuilder {
     /// connection, and how long that may take. Default 256 KiB, as Go, and 5 s (Go no limit, nginx
     /// `lingering_timeout`, 5 s for each piece): the answer is out, so only a connection waits.
     pub const fn drain(mut self, bytes: u64, time: Duration) -> Self {
-        self.0.terms.drain = Drain { bytes, time };
+        self.0.terms.drain = Drain {
+            bytes,
+            timeout: time,
+            time,
+        };
         self
     }
 

@@ -33,7 +33,7 @@ pub(super) fn serve_connection<H: Speaks>(
 ) -> impl Future<Output = CloseReason> + Send + use<H> {
     let hub = Arc::clone(&registration.shard.hub);
     let mut core = Core::new(registration);
-    core.wait_for_first(&hub.settings);
+    core.wait_for_first(&hub.receptions.look().reception);
     // What the block captures it uses in place: moved into variables of the block, each would
     // take room twice in every idle task.
     async move {
@@ -54,13 +54,13 @@ pub(super) fn serve_connection<H: Speaks>(
         };
         #[cfg(feature = "tls")]
         if let Some(tls) = tls {
-            let shaken = Box::pin(super::handshake::shake_hands(tls, stream, &hub.settings));
+            let shaken = Box::pin(super::handshake::shake_hands(tls, stream, &hub));
             match unless_aborted(&hub, shaken).await {
                 Some(Ok(tls)) => stream = tls,
                 Some(Err(reason)) => return finish(core, Stream::gone(), reason),
                 None => return CloseReason::Shutdown,
             }
-            core.wait_for_first(&hub.settings);
+            core.wait_for_first(&hub.receptions.look().reception);
             #[cfg(feature = "http2")]
             if H::HTTP2
                 && stream

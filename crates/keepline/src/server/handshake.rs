@@ -4,7 +4,8 @@ use std::future::poll_fn;
 use std::io::IoSlice;
 
 use super::linger::discard;
-use super::settings::{PlainHttp, Settings};
+use super::registry::Hub;
+use super::settings::PlainHttp;
 use crate::CloseReason;
 use crate::deadline::Deadline;
 use crate::error::Error;
@@ -22,10 +23,11 @@ const PLAIN_HTTP: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
 pub(super) async fn shake_hands(
     tls: &ServerTls,
     stream: Stream,
-    settings: &Settings,
+    hub: &Hub,
 ) -> Result<Stream, CloseReason> {
     let handshake = tls.handshake(stream);
-    let outcome = match settings.handshake_timeout {
+    let reception = hub.receptions.look().reception;
+    let outcome = match reception.handshake_timeout {
         Some(limit) => tokio::time::timeout(limit, handshake)
             .await
             .map_err(|_| CloseReason::Timeout)?,
@@ -33,7 +35,7 @@ pub(super) async fn shake_hands(
     };
     match outcome {
         Ok(Handshake::Done(stream)) => Ok(stream),
-        Ok(Handshake::PlainHttp(stream)) if settings.plain_http == PlainHttp::Admitted => {
+        Ok(Handshake::PlainHttp(stream)) if hub.settings.plain_http == PlainHttp::Admitted => {
             Ok(stream)
         }
         Ok(Handshake::PlainHttp(mut stream)) => {
@@ -43,7 +45,7 @@ pub(super) async fn shake_hands(
                 discard(
                     &mut stream,
                     &mut Deadline::default(),
-                    settings.terms.linger,
+                    reception.terms.linger,
                     || false,
                 )
                 .await;

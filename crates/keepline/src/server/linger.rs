@@ -25,9 +25,14 @@ const DISCARDED_AT_ONCE: usize = 64 * 1024;
 /// # Errors
 /// Why the connection has to be given up.
 pub(super) async fn drain(wire: &mut Wire) -> Result<(), CloseReason> {
-    let Drain { bytes, time } = wire.terms.drain;
+    let Drain {
+        bytes,
+        timeout,
+        time,
+    } = wire.terms.drain;
     let mut left = bytes;
-    wire.core.deadline.set(Some(time));
+    let end = Instant::now().checked_add(time);
+    wire.core.deadline.set(Some(timeout.min(time)));
     poll_fn(|cx| {
         if let Poll::Ready(Err(error)) = wire.poll_flush(cx) {
             return Poll::Ready(Err(reason_of(&error)));
@@ -41,17 +46,23 @@ pub(super) async fn drain(wire: &mut Wire) -> Result<(), CloseReason> {
                     None => return Poll::Ready(Err(CloseReason::NotDrained)),
                 },
                 Poll::Pending => match wire.driver.poll_fill(cx) {
-                    Poll::Ready(Ok(1..)) => {}
+                    Poll::Ready(Ok(1..)) => {
+                        let now = Instant::now();
+                        // A client that always has more never lets the timer have its turn.
+                        if end.is_some_and(|end| now >= end) {
+                            return Poll::Ready(Err(CloseReason::NotDrained));
+                        }
+                        let limit = sooner(end, now.checked_add(timeout));
+                        wire.core.deadline.set_at(limit);
+                    }
                     Poll::Ready(Ok(0)) => return Poll::Ready(Err(CloseReason::PeerClosed)),
                     Poll::Ready(Err(_)) => return Poll::Ready(Err(CloseReason::IoError)),
                     Poll::Pending => break,
                 },
             }
         }
-        wire.core
-            .deadline
-            .poll(cx)
-            .map(|()| Err(CloseReason::NotDrained))
+        let over = wire.core.deadline.poll(cx);
+        over.map(|()| Err(CloseReason::NotDrained))
     })
     .await
 }
@@ -76,7 +87,7 @@ pub(super) async fn discard(
     limits: Linger,
     is_unwanted: impl Fn() -> bool,
 ) {
-    let end = Instant::now() + limits.time;
+    let end = Instant::now().checked_add(limits.time);
     deadline.set(Some(limits.timeout.min(limits.time)));
     let mut is_shut = false;
     poll_fn(|cx| {
@@ -98,10 +109,10 @@ pub(super) async fn discard(
                 Poll::Ready(Ok(1..)) => {
                     let now = Instant::now();
                     // A client that always has more never lets the timer have its turn.
-                    if now >= end {
+                    if end.is_some_and(|end| now >= end) {
                         return Poll::Ready(());
                     }
-                    deadline.set_at(Some(end.min(now + limits.timeout)));
+                    deadline.set_at(sooner(end, now.checked_add(limits.timeout)));
                 }
                 Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(()),
                 Poll::Pending => return deadline.poll(cx),
@@ -109,4 +120,9 @@ pub(super) async fn discard(
         }
     })
     .await;
+}
+
+/// The earlier of two times, of which a time that cannot be told is none.
+fn sooner(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    [one, other].into_iter().flatten().min()
 }

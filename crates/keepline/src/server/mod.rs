@@ -52,6 +52,7 @@ mod pause;
 mod progress;
 mod ready;
 mod receive;
+mod reception;
 mod refused;
 mod registry;
 mod request;
@@ -69,6 +70,7 @@ use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -83,6 +85,7 @@ pub use exchange::{Exchange, Handler};
 pub use http2::Http2;
 pub use info::RequestInfo;
 pub use ready::ReadyAnswer;
+pub use reception::Reception;
 pub use refused::{Refusal, Refused};
 pub use registry::ServerStats;
 pub use service::{ServiceFn, service_fn};
@@ -202,6 +205,38 @@ impl Server {
         self.serve_speaking(listener.into(), Raw(handler))
     }
 
+    /// [`serve_raw`](Self::serve_raw) until `enough` is ready: from then on the listener is closed, connections
+    /// that are open go on as before, and when the last of them is gone this ends. So a worker leaves
+    /// while the server stays.
+    ///
+    /// # Errors
+    /// As [`serve`](Self::serve).
+    pub fn serve_raw_until<L, H, F>(
+        &self,
+        listener: L,
+        handler: H,
+        enough: F,
+    ) -> impl Future<Output = io::Result<()>> + Send + use<L, H, F>
+    where
+        L: Into<Listener>,
+        H: Handler,
+        F: Future<Output = ()> + Send,
+    {
+        let (inner, listener) = (Arc::clone(&self.0), listener.into());
+        async move {
+            let shard = inner.add_shard();
+            {
+                let listener = listener.register()?;
+                tokio::select! {
+                    () = accept::accept_loop(&shard, &listener, Raw(handler)) => {}
+                    () = enough => {}
+                }
+            }
+            inner.drained(&shard).await;
+            Ok(())
+        }
+    }
+
     fn serve_speaking<H: Speaks>(
         &self,
         listener: Listener,
@@ -284,6 +319,23 @@ impl Handle {
         self.0.advance(Phase::Aborting);
     }
 
+    /// How clients are received now.
+    #[must_use]
+    pub fn reception(&self) -> Reception {
+        Reception::clone(&self.0.hub.receptions.look().reception)
+    }
+
+    /// Receives clients otherwise: every connection from its next request on, also those that are open.
+    /// A rest that has begun is as long as it was to be, and HTTP/2 keeps what the builder was told.
+    ///
+    /// # Errors
+    /// As [`ServerBuilder::build`](super::ServerBuilder::build); then nothing changes.
+    pub fn receive_with(&self, reception: Reception) -> Result<(), InvalidSetting> {
+        let hub = &self.0.hub;
+        hub.receptions.change(reception.validated(&hub.settings)?);
+        Ok(())
+    }
+
     /// The server's counts, up to now.
     #[must_use]
     pub fn stats(&self) -> ServerStats {
@@ -311,8 +363,13 @@ impl Inner {
         }
     }
 
-    /// Waits until the shard has no connection, dropping them at the limit.
+    /// Waits until the shard has no connection; if the server drains, dropping them at the limit.
     async fn drained(&self, shard: &Shard) {
+        poll_fn(|cx| match self.hub.phase() {
+            Phase::Running => shard.poll_empty(cx),
+            Phase::Draining | Phase::Aborting => Poll::Ready(()),
+        })
+        .await;
         let empty = poll_fn(|cx| shard.poll_empty(cx));
         if let Some(limit) = self.hub.settings.shutdown_timeout
             && tokio::time::timeout(limit, empty).await.is_err()

@@ -3,6 +3,7 @@
 //! Invariant: content is read from the client only when somebody asks for it (or to be thrown
 //! away), and what follows a request is not looked at before its exchange is over.
 
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -87,7 +88,7 @@ impl Wire {
         self.abandoned = false;
         self.trailers = None;
         self.status = None;
-        self.terms = self.core.hub().settings.terms;
+        self.terms = self.seen.reception.terms;
         self.content = 0;
         self.body_wait = Wait::new(self.driver.bytes_read());
         self.began = Began {
@@ -112,11 +113,22 @@ impl Wire {
         self.core.deadline.set_at(until);
     }
 
+    /// Has a reception that is new hold for what is received from here on.
+    fn note_reception(&mut self) {
+        let receptions = &self.core.hub().receptions;
+        if receptions.have_changed(&self.seen) {
+            self.seen = receptions.look();
+            let protocol = Arc::clone(&self.seen.reception.protocol);
+            self.driver.proto.set_config(protocol);
+        }
+    }
+
     /// The next request, or what else follows. Flushes when there is no further request.
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Next, Error>> {
         if !self.driver.wants_content() {
             ready!(self.poll_flush(cx))?;
         }
+        self.note_reception();
         if self.driver.buffered() > 0
             && let Received::Event(Event::Request(head)) = self.driver.receive()?
         {
@@ -135,7 +147,7 @@ impl Wire {
         // From its first byte, and not again with each further one.
         if self.core.deadline.at().is_none() {
             self.head_since = Some(Instant::now());
-            let limit = self.core.hub().settings.head_timeout;
+            let limit = self.seen.reception.head_timeout;
             self.core.deadline.set(limit);
         }
         match self.driver.poll_event(cx) {

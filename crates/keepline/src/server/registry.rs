@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use super::census::{Census, CensusLimits, Full};
+use super::reception::{Reception, Receptions};
 use super::rest::WarmSeats;
 use super::settings::Settings;
 use super::state::{ConnectionState, StateChange};
@@ -37,6 +38,8 @@ pub(super) enum Phase {
 #[derive(Debug)]
 pub(super) struct Hub {
     pub(super) settings: Settings,
+    /// What may have changed of them since.
+    pub(super) receptions: Receptions,
     /// What TLS offers the connections of a service; those of a raw handler are offered
     /// `settings.tls`.
     #[cfg(feature = "tls")]
@@ -60,6 +63,7 @@ impl Hub {
                 tls => tls.clone(),
             },
             census: CensusLimits::of(&settings).map(Census::new),
+            receptions: Receptions::new(Reception::of(&settings)),
             settings,
             draining_since: OnceLock::new(),
             in_progress: AtomicU64::new(0),

@@ -55,7 +55,9 @@ pub struct Terms {
 pub struct Drain {
     /// Bytes.
     pub bytes: u64,
-    /// In all this time.
+    /// Without a byte from the client for so long it is given up (nginx: `lingering_timeout`).
+    pub timeout: Duration,
+    /// In all this time (nginx: `lingering_time`).
     pub time: Duration,
 }
 
@@ -107,6 +109,7 @@ impl Default for Terms {
             told_idle_seconds: None,
             drain: Drain {
                 bytes: 256 * 1024,
+                timeout: seconds(5),
                 time: seconds(5),
             },
             linger: Linger {

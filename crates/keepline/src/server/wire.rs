@@ -9,6 +9,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::io;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
@@ -21,6 +22,7 @@ use super::after::Unread;
 use super::pause::Resting;
 use super::progress::{Pace, Wait};
 use super::receive::{Continue, Lost};
+use super::reception::{Reception, Seen};
 use super::registry::{Hub, Registration};
 use super::rest::WarmSeat;
 use super::settings::Settings;
@@ -78,8 +80,8 @@ impl Core {
     }
 
     /// A new connection waits for its first request.
-    pub(super) fn wait_for_first(&mut self, settings: &Settings) {
-        self.deadline.set(settings.head_timeout);
+    pub(super) fn wait_for_first(&mut self, reception: &Reception) {
+        self.deadline.set(reception.head_timeout);
         self.rests_until = self.deadline.at();
     }
 
@@ -144,6 +146,8 @@ fn draw(id: u64) -> f64 {
 pub(super) struct Wire {
     pub(super) core: Core,
     pub(super) driver: Driver,
+    /// How the request is received, or the next one will be.
+    pub(super) seen: Seen,
     /// The terms of the exchange, or of the last one.
     pub(super) terms: Terms,
     write_deadline: Deadline,
@@ -185,12 +189,13 @@ pub(super) struct Wire {
 impl Wire {
     pub(super) fn new(mut core: Core, stream: Stream, input: BytesMut) -> Self {
         core.deadline.clear();
-        let settings = &core.hub().settings;
-        let proto = Connection::server(settings.protocol.clone());
-        let terms = settings.terms;
+        let seen = core.hub().receptions.look();
+        let proto = Connection::server(Arc::clone(&seen.reception.protocol));
+        let terms = seen.reception.terms;
         Self {
             core,
             driver: Driver::with_input(stream, proto, input),
+            seen,
             terms,
             write_deadline: Deadline::default(),
             handler_deadline: Deadline::default(),

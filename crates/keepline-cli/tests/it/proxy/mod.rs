@@ -2,11 +2,13 @@
 //!
 //! - `options`: what it says and does without serving;
 //! - `life`: from the pid file to the last request, and every signal;
+//! - `reload`: what a reload changes;
 //! - `examples`: the configurations of `examples/nginx`.
 
 mod examples;
 mod life;
 mod options;
+mod reload;
 
 use std::fs;
 use std::net::SocketAddr;
@@ -37,6 +39,7 @@ fn prefix(configuration: &str) -> (ScratchDir, u16) {
 
 fn write(prefix: &ScratchDir, port: u16, configuration: &str) {
     let text = configuration.replace("@port", &port.to_string());
+    let text = text.replace("@prefix", &prefix.path().display().to_string());
     prefix.write("nginx.conf", text);
 }
 
@@ -93,7 +96,12 @@ impl Proxy {
     }
 
     fn reconfigure(&self, http: &str) {
-        write(&self.prefix, self.port, &foreground(http));
+        self.reconfigure_with("", http);
+    }
+
+    fn reconfigure_with(&self, main: &str, http: &str) {
+        let text = format!("{main} {}", foreground(http));
+        write(&self.prefix, self.port, &text);
         self.process.signal("HUP");
     }
 

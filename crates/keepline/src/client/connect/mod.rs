@@ -23,6 +23,7 @@ use super::Shared;
 use super::event::Event;
 use super::key::{Key, Origin, Route, Via};
 use super::names::{self, Residence};
+use super::progress::Dial;
 use super::proxy::Proxy;
 use crate::error::{Error, ErrorKind, Phase};
 use crate::info::Timings;
@@ -46,11 +47,11 @@ pub(super) struct Opened {
     pub(super) residence: Option<Residence>,
 }
 
-/// Resolves, connects, goes through a proxy and starts TLS.
-pub(super) async fn connect(shared: &Arc<Shared>, key: &Key) -> Result<Opened, Error> {
+/// Resolves, connects, goes through a proxy and starts TLS; `dial` is told how far that is.
+pub(super) async fn connect(shared: &Arc<Shared>, key: &Key, dial: &Dial) -> Result<Opened, Error> {
     let route = key.route();
     let name = || -> Arc<str> { key.to_string().into() };
-    let opened = open_socket(shared, key).await;
+    let opened = open_socket(shared, key, dial).await;
     let mut opened = opened.map_err(|error| match &route.via {
         Via::Forward(proxy) | Via::Tunnel(proxy) => error.at_proxy(proxy),
         Via::Host | Via::Address(_) | Via::Unix(_) => error,
@@ -62,6 +63,7 @@ pub(super) async fn connect(shared: &Arc<Shared>, key: &Key) -> Result<Opened, E
     });
     if let Via::Tunnel(proxy) = &route.via {
         let started = Instant::now();
+        dial.is_in(Phase::Proxy);
         let tunnel = open_tunnel(shared, &route.origin, proxy, opened.stream).await;
         opened.stream = tunnel.map_err(|error| error.at_proxy(proxy))?;
         opened.timings.proxy = Some(started.elapsed());
@@ -77,6 +79,7 @@ pub(super) async fn connect(shared: &Arc<Shared>, key: &Key) -> Result<Opened, E
             Protocol::Http1 | Protocol::Http2 => Ok(opened),
         };
     }
+    dial.is_in(Phase::Handshake);
     let started = Instant::now();
     let secured = start_tls(shared, &route.origin, tls_of(shared, route), opened.stream).await;
     opened.stream = secured.map_err(|error| match &route.via {
@@ -89,7 +92,7 @@ pub(super) async fn connect(shared: &Arc<Shared>, key: &Key) -> Result<Opened, E
 }
 
 /// Opens the socket that the key leads to, to the origin or to a proxy.
-async fn open_socket(shared: &Arc<Shared>, key: &Key) -> Result<Opened, Error> {
+async fn open_socket(shared: &Arc<Shared>, key: &Key, dial: &Dial) -> Result<Opened, Error> {
     let Route { origin, via, .. } = key.route();
     let started = Instant::now();
     let deadline = after(started, shared.settings.dial.connect_timeout);
@@ -101,6 +104,7 @@ async fn open_socket(shared: &Arc<Shared>, key: &Key) -> Result<Opened, Error> {
         }
         Via::Host | Via::Address(_) | Via::Unix(_) | Via::Forward(_) => origin,
     };
+    dial.is_in(Phase::Connect);
     let stream = match (via, &shared.settings.dial.connector) {
         (Via::Address(address), _) => {
             let local = local_address(shared, key);
@@ -117,7 +121,7 @@ async fn open_socket(shared: &Arc<Shared>, key: &Key) -> Result<Opened, Error> {
             before(deadline, Phase::Connect, connecting).await?
         }
         (Via::Host | Via::Forward(_) | Via::Tunnel(_), None) => {
-            return open_by_name(shared, key, hop, deadline).await;
+            return open_by_name(shared, key, (hop, dial), deadline).await;
         }
     };
     Ok(Opened {
@@ -138,11 +142,13 @@ fn local_address(shared: &Shared, key: &Key) -> Option<SocketAddr> {
 async fn open_by_name(
     shared: &Arc<Shared>,
     key: &Key,
-    hop: &Origin,
+    (hop, dial): (&Origin, &Dial),
     deadline: Option<Instant>,
 ) -> Result<Opened, Error> {
+    dial.is_in(Phase::Resolve);
     let started = Instant::now();
     let resolved = before(deadline, Phase::Resolve, resolve(shared, &hop.host)).await?;
+    dial.is_in(Phase::Connect);
     let resolved_at = Instant::now();
     shared.events.tell(|| Event::Resolved {
         origin: key.to_string().into(),

@@ -35,10 +35,12 @@ pub(crate) use sharing::{Sessions, adopt};
 use self::exchange::Exchange;
 use self::sharing::{Found, Permit};
 use super::Shared;
+use super::attempt::waits;
 use super::event::Event;
 use super::key::{Key, Via};
 use super::lease::Lease;
 use super::meter;
+use super::progress::Progress;
 use super::retry::{self, Failure};
 use crate::Body;
 use crate::error::{Error, ErrorKind, Phase};
@@ -89,6 +91,7 @@ pub(super) async fn send(
     let is_idempotent = retry::is_idempotent(&parts.method, &parts.headers);
     loop {
         let asked_at = Instant::now();
+        waits(shared, key, parts);
         let permit = match acquire(shared, key, asked_at).await {
             Ok(Found::Stream(permit)) => permit,
             Ok(Found::Http1(lease)) => {
@@ -111,7 +114,7 @@ pub(super) async fn send(
             first_byte: None,
             counted: Arc::default(),
         };
-        told(&exchange);
+        told(&exchange, parts);
         let replay = body.replay();
         let failed = match exchange.run(parts, body, key.origin()).await {
             Ok(response) => return Sent::Done(Ok(response)),
@@ -145,7 +148,10 @@ pub(super) async fn send(
 }
 
 /// Tells that a request has a stream.
-fn told(exchange: &Exchange) {
+fn told(exchange: &Exchange, parts: &Parts) {
+    if let Some(progress) = parts.extensions.get::<Progress>() {
+        progress.is_in(Phase::Head);
+    }
     let Permit {
         shared,
         session,

@@ -20,7 +20,7 @@ use super::sharing;
 use crate::client::Shared;
 use crate::client::event::Event;
 use crate::client::key::Key;
-use crate::client::lease::Pooled;
+use crate::client::pooled::Pooled;
 use crate::error::Phase;
 use crate::info::Timings;
 use crate::net::{PeerAddr, Stream};

@@ -21,7 +21,8 @@ use crate::CloseReason;
 use crate::client::Shared;
 use crate::client::event::Event;
 use crate::client::key::Key;
-use crate::client::lease::{Lease, Pooled};
+use crate::client::lease::Lease;
+use crate::client::pooled::Pooled;
 use crate::error::{Error, ErrorKind};
 use crate::pool::KeySlot;
 

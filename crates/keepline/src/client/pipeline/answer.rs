@@ -98,6 +98,7 @@ impl Line {
         let read = self.read();
         let cause = match error.kind() {
             ErrorKind::Protocol(error) if !error.is_incomplete() => Cause::Nonsense,
+            _ if error.is_given_up() => Cause::Lost,
             _ => Cause::Closed,
         };
         Over {

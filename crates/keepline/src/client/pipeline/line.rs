@@ -30,8 +30,9 @@ use crate::client::Shared;
 use crate::client::event::Event;
 use crate::client::head::queue_head;
 use crate::client::lease::Lease;
+use crate::client::progress::Progress;
 use crate::deadline::Deadline;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Phase};
 
 /// How a turn ended.
 pub(super) enum Turn {
@@ -299,6 +300,9 @@ impl Line {
         self.shared.events.tell(|| Event::SentHead { connection });
         if !was_behind {
             self.head_since = now;
+        }
+        if let Some(progress) = job.parts.extensions.get::<Progress>() {
+            progress.is_in(Phase::Head);
         }
         self.sent += 1;
         self.flight.push_back(InFlight {

@@ -42,6 +42,7 @@ use tokio::time::{Instant, timeout};
 
 pub(super) use self::keys::{Depths, Pipelines};
 use super::Shared;
+use super::attempt::waits;
 use super::event::Event;
 use super::key::Key;
 use crate::error::{Error, ErrorKind, Phase};
@@ -138,6 +139,7 @@ pub(super) async fn send(
     depth: usize,
     (parts, content): (Parts, Bytes),
 ) -> Sent {
+    waits(shared, key, &parts);
     let (reply, answer) = oneshot::channel();
     let job = Box::new(Job {
         parts,

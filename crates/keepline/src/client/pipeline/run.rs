@@ -284,7 +284,7 @@ fn unanswered_again(line: &mut Line, cause: Cause, error: Option<Error>) -> VecD
     let read = if error.is_some() { line.read() } else { 0 };
     let content = std::mem::replace(&mut line.content, Content::NotYet);
     let mut flight = std::mem::take(&mut line.flight).into_iter();
-    let is_loss = error.is_some() && matches!(cause, Cause::Closed | Cause::Nonsense);
+    let is_loss = error.is_some() && matches!(cause, Cause::Closed | Cause::Lost | Cause::Nonsense);
     let why = if is_loss { Why::Lost } else { Why::Moved };
     let mut again = VecDeque::new();
     if let Some(first) = flight.next() {

@@ -61,6 +61,8 @@ pub(super) enum Cause {
     Ours,
     /// The server closed it, or said that it would.
     Closed,
+    /// The way to the server was lost, which is not the server's doing.
+    Lost,
     /// The server sent what is no answer.
     Nonsense,
     /// The server speaks HTTP/1.0.
@@ -107,7 +109,7 @@ impl Verdict {
             Cause::Closed if shown.borne == 0 && (was_pipelined || closes_always) => {
                 self.strike(now);
             }
-            Cause::Ours | Cause::Nonsense | Cause::Closed => {}
+            Cause::Ours | Cause::Lost | Cause::Nonsense | Cause::Closed => {}
         }
     }
 

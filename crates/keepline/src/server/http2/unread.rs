@@ -46,16 +46,17 @@ impl Unread {
     /// Reads what the service has left, unless that is more than is drained, or takes longer.
     pub(super) async fn drain(&self, limits: Drain) {
         if let Some(body) = self.take() {
-            let _ = tokio::time::timeout(limits.time, discard(body, limits.bytes)).await;
+            let _ = tokio::time::timeout(limits.time, discard(body, limits)).await;
         }
     }
 }
 
-async fn discard(mut body: RecvBody, most: u64) {
+async fn discard(mut body: RecvBody, limits: Drain) {
     let mut read = 0;
-    while read + body.size_hint().lower() <= most {
-        let next = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await;
-        let Some(Ok(frame)) = next else {
+    while read + body.size_hint().lower() <= limits.bytes {
+        let next = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx));
+        let next = tokio::time::timeout(limits.timeout, next).await;
+        let Ok(Some(Ok(frame))) = next else {
             return;
         };
         read += frame.data_ref().map_or(0, |piece| piece.len() as u64);

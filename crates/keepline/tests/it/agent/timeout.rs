@@ -22,12 +22,21 @@ fn hurried() -> (Client, Transport) {
 #[tokio::test]
 async fn a_request_ends_in_time_wherever_it_hangs() {
     let half = "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf";
-    for (where_it_hangs, script) in [
-        ("the head", Script::new().expect_head().hold()),
-        ("the body", answer(half).hold()),
+    for (where_it_hangs, script, said) in [
+        (
+            "the head",
+            Script::new().expect_head().hold(),
+            "timed out: waiting for the response head",
+        ),
+        (
+            "the body",
+            answer(half).hold(),
+            "timed out: waiting for the body",
+        ),
         (
             "after a redirect",
             answer(redirect(302, "/x", "")).expect_head().hold(),
+            "timed out: waiting for the response head",
         ),
     ] {
         let peer = Peer::start(script);
@@ -42,6 +51,7 @@ async fn a_request_ends_in_time_wherever_it_hangs() {
             ErrorKind::Timeout(Phase::Request),
             "{where_it_hangs}"
         );
+        assert_eq!(error.to_string(), said, "{where_it_hangs}");
         keepline_testkit::until("the connection is closed", || {
             (stats(&transport).open() == 0).then_some(())
         })

@@ -107,6 +107,46 @@ async fn trailers_are_there_after_the_end() {
     assert!(peer.received(0).ends_with(b"\r\n\r\nhello"));
 }
 
+/// Whether the connection is new or has carried an exchange.
+#[tokio::test]
+async fn a_connection_that_was_not_used_is_given_back_and_was_never_acquired() {
+    let peer = Peer::start(always(ok("hi")));
+    let transport = Transport::default();
+    begin(&transport, &peer.url("/")).await.give_back();
+    let mut exchange = begin(&transport, &peer.url("/")).await;
+    send(&mut exchange, &Method::GET, b"").await;
+    next_head(&mut exchange).await.unwrap();
+    assert_eq!(read(&mut exchange).await.unwrap(), b"hi");
+    exchange.end();
+    begin(&transport, &peer.url("/")).await.give_back();
+    let stats = stats(&transport);
+    assert_eq!(
+        (stats.acquired, stats.idle, stats.opened.total()),
+        (1, 1, 1)
+    );
+    assert_eq!(peer.heads(0).len(), 1);
+}
+
+#[tokio::test]
+async fn a_connection_with_a_request_on_it_is_not_given_back() {
+    let peer = Peer::start(always(ok("hi")));
+    let transport = Transport::default();
+    for is_sent in [false, true] {
+        let mut exchange = begin(&transport, &peer.url("/")).await;
+        if is_sent {
+            send(&mut exchange, &Method::GET, b"").await;
+        } else {
+            let line = RequestLine::new(&Method::GET, b"/");
+            let host = Field::new(b"Host", b"a").unwrap();
+            let queued = exchange.send_head(line, [host], BodyLength::Known(0));
+            queued.unwrap();
+        }
+        exchange.give_back();
+        assert_eq!(stats(&transport).idle, 0);
+    }
+    assert_eq!(closed(&transport), [(CloseReason::Cancelled, 2)]);
+}
+
 /// A server that answers before it was asked answers somebody else's question.
 #[tokio::test]
 async fn an_answer_before_the_question_is_refused() {

@@ -43,15 +43,16 @@ impl Handler for Gate {
                 terms.linger.when = LingerWhen::Never;
                 exchange.close_after(CloseReason::Lifetime);
             }
-            "/fin" => {
-                exchange.hang_up(HangUp::Fin);
-                return Ok(());
-            }
-            "/reset" => {
-                exchange.hang_up(HangUp::Reset);
+            "/fin" | "/reset" => {
+                let is_fin = path == "/fin";
+                exchange.hang_up(if is_fin { HangUp::Fin } else { HangUp::Reset });
                 return Ok(());
             }
             "/minded" => terms.cancel_on_half_close = true,
+            "/unread" => {
+                terms.drain.timeout = Duration::from_secs(3);
+                terms.drain.time = Duration::from_secs(10);
+            }
             "/slow" => terms.body_timeout = Some(Duration::from_secs(100)),
             _ => {}
         }
@@ -66,7 +67,9 @@ impl Handler for Gate {
             }
         }
         let mut content = 0;
-        while let Some(piece) = exchange.piece().await? {
+        while path != "/unread"
+            && let Some(piece) = exchange.piece().await?
+        {
             content += piece.len();
         }
         let line = StatusLine {
@@ -306,4 +309,36 @@ async fn other_expectations_are_refused_or_ignored() {
     assert_eq!(ask(&mut client, request).await.status(), 417);
     let (mut client, _ended, _) = gate(builder().refuse_expectations(false));
     assert_eq!(ask(&mut client, request).await.status(), 200);
+}
+
+/// The rest of a request that nobody read is waited for so long for each piece, and so long in all; then our
+/// direction is closed.
+#[tokio::test(start_paused = true)]
+async fn an_unread_rest_has_time_for_each_piece_and_in_all() {
+    for (length, pieces, is_saved, ends_after) in [
+        // Each comes in time, and so does the last.
+        (3, 2, true, 4),
+        // The first does, but nothing follows it.
+        (9, 1, false, 5),
+        // Each comes in time, but all of them together don't.
+        (9, 4, false, 10),
+    ] {
+        let (mut client, ended, _) = gate(builder());
+        let start = Instant::now();
+        let head = format!("POST /unread HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\nb");
+        let answer = ask(&mut client, &head).await;
+        assert!(!answer.says_close());
+        for _ in 0..pieces {
+            tokio::time::advance(Duration::from_secs(2)).await;
+            client.send("b").await;
+        }
+        if is_saved {
+            ask(&mut client, &get("/")).await;
+            assert_eq!(start.elapsed(), Duration::from_secs(ends_after));
+            continue;
+        }
+        assert_eq!(rest(&mut client).await, "");
+        assert_eq!(start.elapsed(), Duration::from_secs(ends_after));
+        assert_eq!(ended.await.unwrap(), CloseReason::NotDrained);
+    }
 }
