@@ -96,7 +96,7 @@ impl std::error::Error for NoHeader {}
 pub fn parse(input: &[u8]) -> Result<Parsed, NoHeader> {
     let begins = |whole: &[u8]| {
         let length = input.len().min(whole.len());
-        input[..length] == whole[..length]
+        input.get(..length) == whole.get(..length)
     };
     if begins(SIGNATURE) {
         binary(input)
@@ -109,10 +109,10 @@ pub fn parse(input: &[u8]) -> Result<Parsed, NoHeader> {
 
 /// Version 1 (§2.1).
 fn line(input: &[u8]) -> Result<Parsed, NoHeader> {
-    let head = &input[..input.len().min(MAX_LINE)];
+    let head = input.get(..MAX_LINE).unwrap_or(input);
     let Some(end) = memchr::memchr(b'\n', head) else {
         // A carriage return is the end, or belongs to no line.
-        let before = &head[..head.len().saturating_sub(1)];
+        let before = head.split_last().map_or(head, |(_, before)| before);
         return if memchr::memchr(b'\r', before).is_some() {
             Err(NoHeader::Line)
         } else if head.len() == MAX_LINE {
@@ -121,7 +121,8 @@ fn line(input: &[u8]) -> Result<Parsed, NoHeader> {
             Ok(Parsed::More(missing(head)))
         };
     };
-    let text = head[..end].strip_suffix(b"\r").ok_or(NoHeader::Line)?;
+    let line = head.get(..end).unwrap_or(head);
+    let text = line.strip_suffix(b"\r").ok_or(NoHeader::Line)?;
     let text = std::str::from_utf8(text).map_err(|_| NoHeader::Line)?;
     if text.contains('\r') {
         return Err(NoHeader::Line);
@@ -134,7 +135,7 @@ fn line(input: &[u8]) -> Result<Parsed, NoHeader> {
         Some("TCP6") => addresses::<Ipv6Addr>(words)?,
         _ => return Err(NoHeader::Line),
     };
-    Ok(Parsed::Header(announced, end + 1))
+    Ok(Parsed::Header(announced, end.saturating_add(1)))
 }
 
 /// How many bytes a line that begins so lacks at least.
@@ -151,7 +152,8 @@ fn missing(begin: &[u8]) -> usize {
         5_usize.saturating_sub(spaces)
     };
     // Each with its space; and the line's end.
-    (2 * words + 2).max(SHORTEST.saturating_sub(begin.len()))
+    let rest = words.saturating_mul(2).saturating_add(2);
+    rest.max(SHORTEST.saturating_sub(begin.len()))
 }
 
 fn addresses<'t, A>(mut words: impl Iterator<Item = &'t str>) -> Result<Announced, NoHeader>
@@ -188,11 +190,8 @@ fn binary(input: &[u8]) -> Result<Parsed, NoHeader> {
         if let Some(&family) = input.get(13) {
             check_family(family)?;
         }
-        let missing = if input.len() < SHORTEST {
-            SHORTEST - input.len()
-        } else {
-            FIXED - input.len()
-        };
+        let next = [SHORTEST, FIXED].into_iter().find(|&at| input.len() < at);
+        let missing = next.unwrap_or(FIXED).saturating_sub(input.len());
         return Ok(Parsed::More(missing));
     };
     let (command, family) = (fixed[12], fixed[13]);
@@ -213,7 +212,7 @@ fn binary(input: &[u8]) -> Result<Parsed, NoHeader> {
         return Err(NoHeader::TooShort);
     }
     if rest.len() < length {
-        return Ok(Parsed::More(length - rest.len()));
+        return Ok(Parsed::More(length.saturating_sub(rest.len())));
     }
     // What follows the addresses are extensions (TLVs), of which none concerns us.
     let announced = match needs {

@@ -185,30 +185,6 @@ impl Listener {
         self.is_announced
     }
 
-    /// Another handle of the same socket, for a further worker: both accept from one queue. For
-    /// sockets that cannot be bound again ([`bind_workers`] has a queue for each worker).
-    ///
-    /// # Errors
-    /// Those of the system; [`Unsupported`](io::ErrorKind::Unsupported) if it belongs to a
-    /// runtime already.
-    pub fn try_clone(&self) -> io::Result<Self> {
-        let kind = match &self.kind {
-            Kind::Unregistered(socket) => Kind::Unregistered(socket.try_clone()?),
-            Kind::UnregisteredUnix(unix) => Kind::UnregisteredUnix(unix.try_clone()?),
-            Kind::Tcp(_) | Kind::Unix(_) => return Err(io::ErrorKind::Unsupported.into()),
-        };
-        let Self {
-            nodelay,
-            is_announced,
-            ..
-        } = *self;
-        Ok(Self {
-            kind,
-            nodelay,
-            is_announced,
-        })
-    }
-
     /// Where it listens; `None` for a Unix socket.
     #[must_use]
     pub fn local_addr(&self) -> Option<SocketAddr> {
@@ -220,7 +196,8 @@ impl Listener {
     }
 
     /// Another handle on the same socket, with the same queue of connections: as long as one is there, none
-    /// of them is lost.
+    /// of them is lost. For a further worker where a socket cannot be bound again ([`bind_workers`] has
+    /// a queue for each).
     ///
     /// # Errors
     /// Those of the system; also if the socket is being served already.
@@ -232,9 +209,15 @@ impl Listener {
                 return Err(io::Error::other("the listener belongs to a runtime"));
             }
         };
+        let Self {
+            nodelay,
+            is_announced,
+            ..
+        } = *self;
         Ok(Self {
             kind,
-            nodelay: self.nodelay,
+            nodelay,
+            is_announced,
         })
     }
 

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::after::Unread;
 use super::info::RequestInfo;
+use super::linger::DISCARDED_IN_A_TURN;
 use super::progress::{Pace, Wait};
 use super::wire::{Began, Wire, reason_of};
 use crate::driver::Incoming;
@@ -292,7 +293,8 @@ impl Wire {
 
     /// Throws away what arrives of the request body, broken framing or not. Ready at its end.
     pub(super) fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        loop {
+        let mut left = DISCARDED_IN_A_TURN;
+        while left > 0 {
             match self.unread() {
                 Unread::Nothing => return Poll::Ready(()),
                 Unread::Rest(_) => match self.piece_here() {
@@ -303,7 +305,7 @@ impl Wire {
                 Unread::Lost => self.driver.discard_input(),
             }
             match ready!(self.driver.poll_fill(cx)) {
-                Ok(1..) => {}
+                Ok(read @ 1..) => left = left.saturating_sub(read),
                 Ok(0) | Err(_) => {
                     if self.unread() != Unread::Nothing {
                         self.lose(RemoteError::IncompleteBody { missing: None }.into());
@@ -312,5 +314,7 @@ impl Wire {
                 }
             }
         }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 }

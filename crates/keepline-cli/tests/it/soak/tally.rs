@@ -39,7 +39,7 @@ impl Tally {
     /// the 'idle' connection" (RFC 9112 §9.5). That is the only way in which a request may be lost that
     /// cannot be sent again, and it takes a connection that has been idle for as long as the server
     /// waits. Whatever else is lost is a fault of the server.
-    pub(super) fn note_lost(&self, idle: Duration, what: String) {
+    pub(super) fn note_lost(&self, idle: Duration, what: &str) {
         if idle + MARGIN >= IDLE_TIMEOUT {
             self.met_idle_close.fetch_add(1, Ordering::Relaxed);
         } else {

@@ -85,7 +85,7 @@ async fn one(round: &Round, transport: &Transport, base: &str, speaks: Speaks, d
             let connection = error.connection();
             let untouched = connection.filter(|it| it.reused && it.bytes_read == 0);
             let idle = untouched.and_then(|it| it.idle_for).unwrap_or_default();
-            return round.tally.note_lost(idle, told(&error, "no answer"));
+            return round.tally.note_lost(idle, &told(&error, "no answer"));
         }
         // A session of HTTP/2 says which requests it has not seen: they are sent again.
         Err(error) => return round.tally.note_wrong(told(&error, "no answer")),

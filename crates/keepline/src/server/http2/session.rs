@@ -152,7 +152,7 @@ impl LastWait {
         let (patience, ends) = if is_full {
             (terms.write_timeout, None)
         } else {
-            let ends = same.map_or(now.checked_add(terms.linger.time), |last| last.ends);
+            let ends = same.map_or_else(|| now.checked_add(terms.linger.time), |last| last.ends);
             (Some(terms.linger.timeout), ends)
         };
         let until = patience.and_then(|patience| now.checked_add(patience));
