@@ -64,7 +64,7 @@ impl Round {
                     Err(Trouble::Lost(lost)) => {
                         round
                             .tally
-                            .note_lost(lost.idle, format!("HTTP/1.1: {lost}"));
+                            .note_lost(lost.idle, &format!("HTTP/1.1: {lost}"));
                     }
                     Err(trouble @ (Trouble::Refused | Trouble::Wrong(_))) => {
                         round.tally.note_wrong(format!("{trouble:?}"));
