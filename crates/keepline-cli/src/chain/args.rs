@@ -36,7 +36,7 @@ const EXAMPLES: &str = "\
 Examples:
   A balancer before a server of Node that runs here:
     $ keepline chain curl alb node@http://127.0.0.1:3000/
-    curl  reuses for 118 s (documented)
+    curl  reuses for 118 s (verified)
       │   INVERTED: alb closes 58 s before curl stops reusing
     alb   closes after 60 s (documented), reuses for 60 s (documented)
       │   INVERTED: node closes 54 s before alb stops reusing

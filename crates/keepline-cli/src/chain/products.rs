@@ -136,7 +136,7 @@ pub(crate) const PRODUCTS: &[Product] = &[
         "curl",
         None,
         None,
-        known(118, Documented, "CURLOPT_MAXAGE_CONN = {s}"),
+        known(118, Verified("7.88.1"), "CURLOPT_MAXAGE_CONN = {s}"),
     ),
     product(
         "reqwest",
@@ -178,7 +178,11 @@ pub(crate) const PRODUCTS: &[Product] = &[
         "aiohttp",
         None,
         None,
-        known(15, Documented, "TCPConnector(keepalive_timeout={s})"),
+        known(
+            15,
+            Verified("3.14.5"),
+            "TCPConnector(keepalive_timeout={s})",
+        ),
     ),
     product(
         "httpx",
@@ -373,9 +377,10 @@ pub(crate) const PRODUCTS: &[Product] = &[
             Verified("20.20.2"),
             "server.keepAliveTimeout = {ms}; server.headersTimeout = {ms+1000}",
         ),
+        // The global agent; one of the program's own has no limit unless it is told.
         known(
             5,
-            Unverified,
+            Verified("20.20.2"),
             "new http.Agent({ keepAlive: true, timeout: {ms} })",
         ),
     ),
@@ -395,7 +400,7 @@ pub(crate) const PRODUCTS: &[Product] = &[
         "apache",
         Some("Apache"),
         known(5, Verified("2.4.71"), "KeepAliveTimeout {s}"),
-        known(60, Unverified, "ProxyPass … ttl={s}"),
+        never(Verified("2.4.71"), "ProxyPass … ttl={s}"),
     ),
     product(
         "puma",

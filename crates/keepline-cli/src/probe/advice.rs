@@ -12,9 +12,9 @@ use serde_json::{Value, json};
 
 use super::behaviour::After;
 use super::requests::RowEnd;
-use super::schedule::{Ending, Race};
+use super::schedule::{Ending, Race, SPREAD_PATIENCE};
 use super::{Facts, Promise};
-use crate::human::Time;
+use crate::human::{Plural, Time};
 
 /// The idle timeout that is safe for a client, where a server waits for `low` at least.
 pub(crate) fn safe_idle_timeout(low: Duration, round_trip: Duration) -> Duration {
@@ -106,6 +106,14 @@ pub(crate) fn advise(facts: &Facts) -> Advice {
             let timeout = safe_idle_timeout(edge.low, facts.round_trip);
             safe = Some(timeout);
             sentences.push(idle_sentence(edge, timeout));
+            if let Some(lived_on) = idle.map(|idle| idle.lived_on).filter(|count| *count > 0) {
+                sentences.push(format!(
+                    "{} lived on, {} after the first was ended: there may be several servers, and \
+                     this is the least patient of them.",
+                    Plural(lived_on as u64, "idle connection"),
+                    seconds(SPREAD_PATIENCE)
+                ));
+            }
         }
     }
     sentences.extend(limits(facts));

@@ -43,6 +43,9 @@ pub(crate) struct Idle {
     pub(crate) race: Option<Race>,
     /// The longest wait after which a connection was alive.
     pub(crate) alive_after: Duration,
+    /// Connections of the first set that were still idle when the others had ended and those that were
+    /// late had had their time.
+    pub(crate) lived_on: usize,
 }
 
 /// The waits of the second set, once they are known.
@@ -74,6 +77,8 @@ pub(crate) async fn measure(
         second.spawn(around(target, started, place, waits, end));
     }
     let mut observations = gather(&mut first, end, &mut seen).await;
+    let has_had_its_time = Instant::now() < end;
+    let lived_on = if has_had_its_time { first.len() } else { 0 };
     if let Some(edge) = schedule::edge(&observations) {
         let waits = match edge.close {
             Ending::Seen(_) => schedule::race_waits(edge, round_trip, scale.around),
@@ -87,17 +92,24 @@ pub(crate) async fn measure(
             }
         }
     }
-    conclude(started, observations, round_trip)
+    conclude((started, lived_on), observations, round_trip)
 }
 
-fn conclude(started: Instant, observations: Vec<Observation>, round_trip: Duration) -> Idle {
+fn conclude(
+    (started, lived_on): (Instant, usize),
+    observations: Vec<Observation>,
+    round_trip: Duration,
+) -> Idle {
     let edge = schedule::edge(&observations);
+    let is_seen = edge.is_some_and(|edge| edge.close != Ending::Silent);
     let lives = observations.iter().map(|observation| match *observation {
         Observation::Answered(at) | Observation::Closed { after: at, .. } => at,
         Observation::LostWhenAsked(..) | Observation::Silence(_) => Duration::ZERO,
     });
     Idle {
         started,
+        // Without a close that was seen, there is none to be late for.
+        lived_on: if is_seen { lived_on } else { 0 },
         alive_after: lives.max().unwrap_or_default(),
         race: edge
             .filter(|edge| edge.close != Ending::Silent)

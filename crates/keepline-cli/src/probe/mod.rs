@@ -390,6 +390,7 @@ pub(crate) mod tests {
     fn idle(observations: &[Observation]) -> Idle {
         Idle {
             started: Instant::now(),
+            lived_on: 0,
             observations: observations.to_vec(),
             edge: edge(observations),
             race: None,

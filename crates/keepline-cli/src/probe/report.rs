@@ -318,6 +318,7 @@ fn json_result(facts: &Facts, advice: &advice::Advice) -> Value {
         "interrupted": facts.is_interrupted(),
         "breaks_on": of(After::breaks),
         "alive_after_seconds": facts.idle.as_ref().map(|idle| seconds(idle.alive_after)),
+        "lived_on": facts.idle.as_ref().map(|idle| idle.lived_on),
         "race": race(facts).map(|race| json!({
             "window_ms": seconds(race.window) * 1e3,
             "asked": race.asked,

@@ -11,7 +11,7 @@ mod status;
 mod tally;
 mod view;
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 pub(crate) use args::Args;
 
@@ -42,7 +42,7 @@ pub(crate) fn run(args: &Args, screen: &mut Screen) -> Result<Verdict, Stop> {
     let is_live = screen.is_terminal() && !args.json;
     let mut view = None;
     if is_live {
-        let taken = View::new(title, args.every);
+        let taken = View::new(title);
         view = Some(taken.map_err(|error| {
             Failure::new(format!("the terminal cannot be drawn on: {error}"))
                 .help("'keepline watch … | cat' prints lines")
@@ -59,7 +59,7 @@ async fn watch(
     screen: &mut Screen,
 ) -> Result<Verdict, Stop> {
     let started = Instant::now();
-    let mut next = started;
+    let (mut next, mut before) = (started, started);
     if let Some(status) = &mut status {
         // The first answer is what the later ones are compared with.
         status.look().await;
@@ -69,7 +69,14 @@ async fn watch(
         if wait(view.is_some(), next).await? == Wish::End {
             return Ok(Verdict::AllWell);
         }
-        let seen = look.look(Instant::now()).map_err(|error| {
+        let now = Instant::now();
+        let since = now.duration_since(before);
+        before = now;
+        // Looks for which it was too late are not made up for: they would see nothing.
+        if now.duration_since(next) >= args.every {
+            next = now;
+        }
+        let seen = look.look(now).map_err(|error| {
             Failure::new(format!("the kernel stopped to show its sockets: {error}"))
         })?;
         let reuse = match &mut status {
@@ -77,19 +84,19 @@ async fn watch(
             None => None,
         };
         match &mut view {
-            Some(view) => view.show(&seen, reuse.as_ref())?,
+            Some(view) => view.show(&seen, since, reuse.as_ref())?,
             None if args.json => {
-                let elapsed = next.duration_since(started);
+                let elapsed = now.duration_since(started);
                 screen.line(report::json(&seen, elapsed, reuse.as_ref()))?;
             }
-            None => screen.line(report::line(&seen, args.every, reuse.as_ref()))?,
+            None => screen.line(report::line(&seen, since, reuse.as_ref()))?,
         }
         if view.is_none() {
             screen.flush()?;
         }
         if args
             .duration
-            .is_some_and(|duration| started.elapsed() + Duration::from_millis(1) >= duration)
+            .is_some_and(|duration| next.max(now).duration_since(started) >= duration)
         {
             return Ok(Verdict::AllWell);
         }

@@ -12,10 +12,10 @@ use crate::human::Time;
 use crate::kernel::sockets::Source;
 
 /// For people.
-pub(super) fn line(seen: &Seen, every: Duration, reuse: Option<&Reuse>) -> String {
+pub(super) fn line(seen: &Seen, since: Duration, reuse: Option<&Reuse>) -> String {
     let mut parts = Vec::new();
     for (name, sample) in [("server", &seen.server), ("client", &seen.client)] {
-        parts.push(format!("{name} side: {}", side(sample, every)));
+        parts.push(format!("{name} side: {}", side(sample, since)));
     }
     if let Some(room) = seen.ports {
         parts.push(ports(room));
@@ -27,7 +27,7 @@ pub(super) fn line(seen: &Seen, every: Duration, reuse: Option<&Reuse>) -> Strin
 }
 
 /// The states of one side, and what happened there.
-fn side(sample: &Sample, every: Duration) -> String {
+fn side(sample: &Sample, since: Duration) -> String {
     let mut parts: Vec<_> = sample
         .states
         .iter()
@@ -36,7 +36,7 @@ fn side(sample: &Sample, every: Duration) -> String {
     if parts.is_empty() {
         parts.push("none".to_owned());
     }
-    let (opened, closed) = (rate(sample.opened, every), rate(sample.closed, every));
+    let (opened, closed) = (rate(sample.opened, since), rate(sample.closed, since));
     parts.push(format!("+{opened} -{closed} a second"));
     parts.push(format!("{} TIME-WAIT made", sample.time_wait_made));
     if sample.retransmits > 0 {
@@ -79,9 +79,11 @@ pub(super) fn status(reuse: &Reuse) -> String {
     )
 }
 
-pub(super) fn rate(count: u64, every: Duration) -> String {
-    let rate = count as f64 / every.as_secs_f64();
-    if rate.fract() == 0.0 || rate >= 10.0 {
+/// How many a second, of so many in this time; a second is never exactly one.
+pub(super) fn rate(count: u64, since: Duration) -> String {
+    let rate = count as f64 / since.as_secs_f64();
+    let is_whole = (rate - rate.round()).abs() < 0.02;
+    if is_whole || rate >= 10.0 {
         format!("{rate:.0}")
     } else {
         format!("{rate:.1}")

@@ -25,7 +25,6 @@ const LONGEST_HISTORY: usize = 240;
 pub(super) struct View {
     terminal: DefaultTerminal,
     title: String,
-    every: Duration,
     opened: VecDeque<u64>,
 }
 
@@ -37,25 +36,29 @@ pub(super) enum Wish {
 }
 
 impl View {
-    pub(super) fn new(title: String, every: Duration) -> io::Result<Self> {
+    pub(super) fn new(title: String) -> io::Result<Self> {
         Ok(Self {
             terminal: ratatui::try_init()?,
             title,
-            every,
             opened: VecDeque::new(),
         })
     }
 
-    /// Shows what was seen.
-    pub(super) fn show(&mut self, seen: &Seen, reuse: Option<&Reuse>) -> io::Result<()> {
+    /// Shows what was seen, so long after the look before.
+    pub(super) fn show(
+        &mut self,
+        seen: &Seen,
+        since: Duration,
+        reuse: Option<&Reuse>,
+    ) -> io::Result<()> {
         self.opened
             .push_back(seen.server.opened.max(seen.client.opened));
         if self.opened.len() > LONGEST_HISTORY {
             self.opened.pop_front();
         }
-        let (title, every, opened) = (&self.title, self.every, &self.opened);
+        let (title, opened) = (&self.title, &self.opened);
         self.terminal
-            .draw(|frame| draw(frame, title, every, seen, reuse, opened))?;
+            .draw(|frame| draw(frame, title, (seen, since), reuse, opened))?;
         Ok(())
     }
 
@@ -88,8 +91,7 @@ impl Drop for View {
 fn draw(
     frame: &mut Frame<'_>,
     title: &str,
-    every: Duration,
-    seen: &Seen,
+    (seen, since): (&Seen, Duration),
     reuse: Option<&Reuse>,
     opened: &VecDeque<u64>,
 ) {
@@ -102,8 +104,8 @@ fn draw(
     .areas(frame.area());
     frame.render_widget(Line::from(title).bold(), top);
     let [server, client] = Layout::horizontal([Constraint::Fill(1); 2]).areas(sides);
-    side(frame, server, " server side ", &seen.server, every);
-    side(frame, client, " client side ", &seen.client, every);
+    side(frame, server, " server side ", &seen.server, since);
+    side(frame, client, " client side ", &seen.client, since);
     let history: Vec<_> = opened.iter().copied().collect();
     let shown = usize::from(curve.width.saturating_sub(2)).min(history.len());
     let shown = &history[history.len() - shown..];
@@ -133,8 +135,8 @@ fn draw(
 }
 
 /// One side: rates, states, histograms.
-fn side(frame: &mut Frame<'_>, area: Rect, title: &'static str, sample: &Sample, every: Duration) {
-    let rate = |count| report::rate(count, every);
+fn side(frame: &mut Frame<'_>, area: Rect, title: &'static str, sample: &Sample, since: Duration) {
+    let rate = |count| report::rate(count, since);
     let mut rows = vec![
         Row::new(["opened a second".to_owned(), rate(sample.opened)]).green(),
         Row::new(["closed a second".to_owned(), rate(sample.closed)]),
@@ -202,9 +204,9 @@ mod tests {
         for (width, height) in [(100, 24), (40, 10), (1, 1)] {
             let mut terminal = Terminal::new(TestBackend::new(width, height)).expect("it is one");
             let opened = VecDeque::from([1, 2, 3]);
-            let every = Duration::from_secs(1);
+            let since = Duration::from_secs(1);
             terminal
-                .draw(|frame| draw(frame, "port 8080", every, &seen, None, &opened))
+                .draw(|frame| draw(frame, "port 8080", (&seen, since), None, &opened))
                 .expect("it can be drawn on");
             let screen = terminal.backend().to_string();
             if width == 100 {

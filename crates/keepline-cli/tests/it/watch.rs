@@ -324,7 +324,9 @@ async fn it_ends_when_told_and_says_why_it_cannot_look() {
         "watch", "--port", &port, "--every", "100ms", "--for", "300ms",
     ];
     let ran = run(&args).await;
-    assert_eq!((ran.code(), ran.stdout.lines().count()), (0, 3), "{ran:?}");
+    // Looks for which a busy machine is too late are left out.
+    let looks = ran.stdout.lines().count();
+    assert!(ran.code() == 0 && (1..=3).contains(&looks), "{ran:?}");
     assert!(
         ran.stdout.starts_with("server side: none, +0 -0 a second"),
         "{ran:?}"

@@ -113,6 +113,8 @@ variables! {
     SslCipher = "ssl_cipher",
     SslProtocol = "ssl_protocol",
     SslServerName = "ssl_server_name",
+    /// `r` if an earlier session was resumed, else `.`.
+    SslSessionReused = "ssl_session_reused",
     Status = "status",
     TimeIso8601 = "time_iso8601",
     TimeLocal = "time_local",

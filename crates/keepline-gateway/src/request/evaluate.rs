@@ -28,10 +28,44 @@ pub(crate) struct View<'a> {
     pub(crate) exchange: &'a Exchange<'a>,
 }
 
+/// The name that OpenSSL, and so nginx, has for a cipher suite: those of TLS 1.3 are called as IANA calls them.
+fn openssl_name(name: &str, out: &mut Vec<u8>) {
+    let own = name
+        .strip_prefix("TLS_")
+        .and_then(|rest| rest.split_once("_WITH_"));
+    let Some((exchange, cipher)) = own else {
+        return out.extend_from_slice(name.as_bytes());
+    };
+    let cipher = cipher
+        .replace("AES_", "AES")
+        .replace("POLY1305_SHA256", "POLY1305");
+    out.extend_from_slice(format!("{exchange}-{cipher}").replace('_', "-").as_bytes());
+}
+
 /// How deep maps may refer to each other: one that refers to itself is undefined there.
 const MAP_DEPTH: u8 = 16;
 
 impl View<'_> {
+    /// What the handshake has settled; nothing without TLS.
+    fn append_tls(&self, variable: &Variable, out: &mut Vec<u8>) -> bool {
+        let Some(tls) = self.exchange.tls() else {
+            return false;
+        };
+        match variable {
+            Variable::SslCipher => match tls.cipher_suite() {
+                Some(name) => openssl_name(&name, out),
+                None => return false,
+            },
+            Variable::SslServerName => match tls.server_name() {
+                Some(name) => out.extend_from_slice(name.as_bytes()),
+                None => return false,
+            },
+            Variable::SslSessionReused => out.push(if tls.is_resumed() { b'r' } else { b'.' }),
+            _ => out.extend_from_slice(tls.version().as_bytes()),
+        }
+        true
+    }
+
     /// Where the client has connected to; only the kernel knows it where all addresses are listened on.
     fn append_server_addr(&self, out: &mut Vec<u8>) {
         match &self.request.endpoint.listen.address {
@@ -228,10 +262,11 @@ impl View<'_> {
             Variable::ServerPort => append_number(u64::from(request.endpoint.port()), out),
             Variable::ServerProtocol => out.extend_from_slice(self.protocol()),
             Variable::Slot(slot) => return append_some(request.slot(*slot), out),
-            Variable::SentTrailer(_)
-            | Variable::SslCipher
+            Variable::SentTrailer(_) => return false,
+            Variable::SslCipher
             | Variable::SslProtocol
-            | Variable::SslServerName => return false,
+            | Variable::SslServerName
+            | Variable::SslSessionReused => return self.append_tls(variable, out),
             Variable::Status => {
                 let _ = write!(out, "{:03}", request.sent.status);
             }

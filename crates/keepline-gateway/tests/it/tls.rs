@@ -96,6 +96,20 @@ async fn the_name_that_is_asked_for_chooses_the_certificate_and_the_server() {
 }
 
 #[tokio::test]
+async fn variables_tell_what_the_handshake_has_settled() {
+    let prefix = ScratchDir::new("tls");
+    let say = "return 200 '$ssl_protocol $ssl_cipher $ssl_server_name $ssl_session_reused';";
+    let text = |protocols: &str| TWO.replace("return 200 one;", &format!("{protocols} {say}"));
+    let running = Running::start(&config(&prefix, &text("")));
+    let said = get(running.addr, "localhost").await;
+    assert!(said.starts_with("TLSv1.3 TLS_"), "{said}");
+    assert!(said.ends_with(" localhost ."), "{said}");
+    let running = Running::start(&config(&prefix, &text("ssl_protocols TLSv1.2;")));
+    let said = get(running.addr, "localhost").await;
+    assert!(said.starts_with("TLSv1.2 ECDHE-ECDSA-AES"), "{said}");
+}
+
+#[tokio::test]
 async fn a_reload_renews_certificates() {
     let prefix = ScratchDir::new("tls");
     let server = |name: &str| {

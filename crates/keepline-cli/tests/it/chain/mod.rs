@@ -276,7 +276,7 @@ async fn known_hops_need_no_server() {
     let ran = run(&["chain", "curl", "alb", "node"]).await;
     assert_eq!(ran.code(), 1, "{ran:?}");
     for part in [
-        "curl  reuses for 118 s (documented)\n",
+        "curl  reuses for 118 s (verified)\n",
         "INVERTED: alb closes 58 s before curl stops reusing\n",
         "node  closes after 5 s to 6 s (verified)\n",
         "at node     server.keepAliveTimeout = 66000; server.headersTimeout = 67000\n",
@@ -315,6 +315,28 @@ async fn known_hops_need_no_server() {
     ] {
         let ran = run(args).await;
         assert_eq!((ran.code(), ran.stdout.as_str()), (2, ""), "{args:?}");
+    }
+}
+
+/// What the documentation shows of hops that are known is what is printed.
+#[tokio::test]
+async fn the_documentation_shows_what_it_says() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    for (document, hops, after) in [
+        ("README.md", &["alb", "node"][..], ""),
+        (
+            "docs/cookbook.md",
+            &["alb", "node:server=66s"],
+            " && echo deploy",
+        ),
+    ] {
+        let text = std::fs::read_to_string(root.join(document)).expect("it is there");
+        let command = format!("$ keepline chain {}{after}\n", hops.join(" "));
+        let (_, shown) = text.split_once(&command).expect("it is shown");
+        let shown = shown.split("```").next().expect("there is a first part");
+        let ran = run(&[&["chain"], hops].concat()).await;
+        let shown = shown.strip_suffix("deploy\n").unwrap_or(shown);
+        assert_eq!(shown, ran.stdout, "{document}");
     }
 }
 

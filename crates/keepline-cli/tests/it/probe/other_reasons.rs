@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use keepline_testkit::{head_length, within};
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -154,6 +154,36 @@ async fn a_restart_is_no_idle_timeout() {
     assert_eq!(result["interrupted"], true, "{result}");
     assert_eq!(result["idle_timeout"], Value::Null, "{result}");
     assert_verdict(&result, "measure again");
+}
+
+/// Behind one address, and not equally patient.
+#[tokio::test]
+async fn of_two_servers_the_less_patient_one_is_told_and_that_there_is_another() {
+    let servers = [
+        Served::start(&["--idle-timeout", "400ms"]).await,
+        Served::start(&[]).await,
+    ];
+    let ports = servers.each_ref().map(|server| server.port);
+    let listener = TcpListener::bind("127.0.0.1:0").await;
+    let listener = listener.expect("a port is free");
+    let url = format!("http://{}/", listener.local_addr().expect("it is bound"));
+    let mut dividing = JoinSet::new();
+    dividing.spawn(async move {
+        let mut ways = JoinSet::new();
+        for port in ports.into_iter().cycle() {
+            let (mut near, _) = listener.accept().await.expect("it listens");
+            let far = TcpStream::connect(("127.0.0.1", port)).await;
+            let mut far = far.expect("it listens");
+            ways.spawn(async move { copy_bidirectional(&mut near, &mut far).await });
+        }
+    });
+    let result = probe(&url, &["--requests", "20", "--budget", "8s"]).await;
+    let seconds = result["idle_timeout"]["seconds"].as_f64();
+    assert!(
+        seconds.is_some_and(|seconds| (seconds - 0.4).abs() < 0.05),
+        "{result}"
+    );
+    assert_verdict(&result, "there may be several servers");
 }
 
 #[tokio::test]

@@ -213,6 +213,41 @@ async fn the_logs_are_opened_anew() {
 }
 
 #[tokio::test]
+async fn logs_tell_the_time_of_the_zone() {
+    // In POSIX form, so that no database of zones is needed: five and a half hours ahead.
+    let http = "log_format t '$time_local $time_iso8601'; access_log logs/access.log t; \
+        server { listen 127.0.0.1:@port; return 200 hello; }";
+    let (prefix, port) = prefix(&super::foreground(http));
+    let mut command = command(&prefix);
+    command.env("TZ", "IST-5:30");
+    let proxy = Proxy {
+        process: Process::spawn(command),
+        prefix,
+        port,
+    };
+    proxy.is_ready().await;
+    get(&mut proxy.connect().await, "/").await;
+    let line = until("a line in the log", || {
+        Some(proxy.log("access.log")).filter(|log| log.ends_with('\n'))
+    })
+    .await;
+    assert!(line.contains(" +0530 "), "{line}");
+    assert!(line.ends_with("+05:30\n"), "{line}");
+    // The hour of the error log is that of the access log.
+    let hour = &line[12..14];
+    let minute = &line[15..17];
+    proxy.logged("nginx/").await;
+    let error = proxy.error_log();
+    let at = error.split(' ').nth(1).expect("a time").to_owned();
+    let minutes = |hour: &str, minute: &str| {
+        hour.parse::<i64>().unwrap() * 60 + minute.parse::<i64>().unwrap()
+    };
+    let apart = minutes(hour, minute) - minutes(&at[..2], &at[3..5]);
+    // A minute, an hour or a day may have passed between them.
+    assert!(apart.rem_euclid(24 * 60) < 30, "{line}{error}");
+}
+
+#[tokio::test]
 async fn in_the_background_it_is_ready_when_the_command_has_ended() {
     let (prefix, port) = prefix(&format!("events {{}} http {{ {HELLO} }}"));
     let ran = finish(command(&prefix).into()).await;
