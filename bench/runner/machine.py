@@ -4,7 +4,7 @@ import os
 import time
 from pathlib import Path
 
-QUIET_WINDOW = 0.2
+QUIET_WINDOW = 0.1
 # What the kernel and the runner themselves may take of all cores.
 QUIET_SHARE = 0.05
 

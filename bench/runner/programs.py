@@ -10,7 +10,7 @@ from pathlib import Path
 
 from . import places
 from .places import BENCH, GO_PROGRAMS, cargo_program
-from .work import HELLO, PIPELINE, Work
+from .work import HELLO, LARGE, PIPELINE, Work
 
 LIMIT, PEER, OURS = "limit", "peer", "keepline"
 
@@ -58,16 +58,17 @@ class Program:
 
 
 def servers(work: Work) -> list[Program]:
+    """All of them at the work of the main tables, else the ones that matter: time is short."""
     found = []
     if not work.tls:
         found.append(Program("limit: bare epoll", LIMIT, _serving("epoll-responder")))
-    if work.is_plain:
+    if work.is_common:
         found.append(Program("floor: bare tokio", LIMIT, _serving("tokio-responder")))
     found.append(Program("keepline", OURS, _serving("keepline-server"), built("keepline-server")))
-    if not work.post:
+    if work.is_common or work.body == LARGE:
         found.append(_keepline("keepline serve", _keepline_serve))
     found.append(Program("hyper", PEER, _serving("hyper-server")))
-    if work.is_plain:
+    if work.is_common:
         found.append(Program("hyper, head timeout", PEER, _serving("hyper-server", "--timer")))
     if work.pipeline > 1:
         # At its best too: by default it writes each answer by itself.
@@ -75,7 +76,7 @@ def servers(work: Work) -> list[Program]:
         found.append(Program("hyper, pipeline_flush", PEER, flushing))
     if not work.post:
         found.append(Program("nginx", PEER, _nginx(_server_conf), _there(places.nginx())))
-    if not work.tls:
+    if work.is_common:
         found.append(Program("Go net/http", PEER, _go_server, _there(GO_PROGRAMS / "server")))
     return found
 
@@ -93,13 +94,14 @@ def gateways(work: Work) -> list[Program]:
     found.append(_keepline("keepline", _keepline_proxy))
     haproxy = places.system_program("haproxy")
     found.append(Program("HAProxy", PEER, _haproxy("haproxy/gateway.cfg"), _there(haproxy)))
-    if work.body > HELLO or work.post:
+    if work.body == LARGE or work.post == LARGE:
         splicing = _haproxy("haproxy/gateway-splice.cfg")
         found.append(Program("HAProxy, splice", PEER, splicing, _there(haproxy)))
     found.append(Program("nginx", PEER, _nginx(_gateway_conf), _there(places.nginx())))
     pingora = cargo_program("pingora-gateway")
-    found.append(Program("Pingora", PEER, _relaying("pingora-gateway"), _there(pingora)))
-    if work == Work():
+    if work.is_common or work.body == LARGE:
+        found.append(Program("Pingora", PEER, _relaying("pingora-gateway"), _there(pingora)))
+    if work.is_common:
         go = GO_PROGRAMS / "gateway"
         found.append(Program("Go ReverseProxy", PEER, _go_gateway, _there(go)))
         caddy = places.peer("caddy")
@@ -115,12 +117,12 @@ def clients(work: Work) -> list[Program]:
         Program("keepline", OURS, _loading("keepline-client"), built("keepline-client")),
         Program("hyper-util legacy", PEER, _loading("hyper-util-client")),
         Program("reqwest", PEER, _loading("reqwest-client")),
-        Program("Go net/http", PEER, _go_client, _there(GO_PROGRAMS / "client")),
     ]
-    if work == Work():
+    if work.is_common:
         found.insert(2, _keepline("keepline bench", _keepline_bench))
         pipelined = f", {PIPELINE} pipelined"
         found += [
+            Program("Go net/http", PEER, _go_client, _there(GO_PROGRAMS / "client")),
             Program(f"bare epoll{pipelined}", LIMIT, _loading("epoll-client", PIPELINE)),
             Program(f"keepline{pipelined}", OURS, _loading("keepline-client", PIPELINE)),
         ]

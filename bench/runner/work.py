@@ -5,6 +5,7 @@ from dataclasses import dataclass
 KIB = 1024
 MIB = 1024 * KIB
 HELLO = 13
+LARGE = MIB
 # Requests in flight on a connection, where they are pipelined.
 PIPELINE = 16
 
@@ -26,9 +27,9 @@ class Work:
     close_every: int = 0
 
     @property
-    def is_plain(self) -> bool:
-        """Short answers to requests without content: what every program can do."""
-        return self.body == HELLO and not self.post and not self.tls
+    def is_common(self) -> bool:
+        """That of the main tables, at which every program is measured."""
+        return self in (Work(), Work(pipeline=PIPELINE))
 
     @property
     def path(self) -> str:

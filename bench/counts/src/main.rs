@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use http::{Method, Request, Response, StatusCode, Uri};
-use keepline::client::Head;
+use keepline::client::{Freshness, Head, Target};
 use keepline::net::Stream;
 use keepline::proto::{BodyLength, Config, Connection, Event, Field, Received, RequestLine};
 use keepline::server::{Server, service_fn};
@@ -45,9 +45,10 @@ const URL: &str = "http://127.0.0.1:8080/";
 type Case = fn(usize) -> Outcome;
 
 /// What can be counted, by name.
-const CASES: [(&str, Case); 7] = [
+const CASES: [(&str, Case); 8] = [
     ("proto-server-head", proto_server_head),
     ("proto-client-head", proto_client_head),
+    ("client-checkout", client_checkout),
     ("client-raw", client_raw),
     ("client-typed", client_typed),
     ("server-typed", |turns| server_typed(turns, 1)),
@@ -134,6 +135,19 @@ fn transport() -> Result<Transport, keepline::Error> {
     Transport::builder()
         .connector(|_| async { Ok(Stream::new(Answering::new(RESPONSE))) })
         .build()
+}
+
+/// Checkout and check-in, without an exchange.
+fn client_checkout(turns: usize) -> Outcome {
+    on_a_runtime(async move {
+        let transport = transport()?;
+        let target = Target::of(&URL.parse()?)?;
+        for _ in 0..turns {
+            let exchange = transport.exchange_with(&target, Freshness::Any).await?;
+            exchange.give_back();
+        }
+        opened_one(&transport)
+    })
 }
 
 /// Checkout, an exchange on the raw layer, and check-in.

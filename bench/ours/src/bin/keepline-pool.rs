@@ -34,34 +34,36 @@ struct Args {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let args = arguments()?;
-    // Where a thread does its part; ready when the clock starts.
-    let turn: Arc<dyn Fn(usize) -> Turns + Send + Sync> = if args.mutex {
+    // Makes what a thread turns with.
+    let prepare: Arc<dyn Fn() -> Turning + Send + Sync> = if args.mutex {
         let stack = Arc::new(Mutex::new((0..args.idle).map(Box::new).collect::<Vec<_>>()));
-        Arc::new(move |turns| {
+        Arc::new(move || {
             let stack = Arc::clone(&stack);
-            Box::new(move || on_a_stack(&stack, turns))
+            Box::new(move |turns| on_a_stack(&stack, turns))
         })
     } else {
         let transport = filled(&args)?;
-        Arc::new(move |turns| {
-            let transport = transport.clone();
-            let runtime = runtime();
-            Box::new(move || in_the_pool(&runtime, &transport, turns))
+        Arc::new(move || {
+            let (transport, runtime) = (transport.clone(), runtime());
+            Box::new(move |turns| in_the_pool(&runtime, &transport, turns))
         })
     };
-    let start = Arc::new(Barrier::new(args.threads));
+    let together = Arc::new(Barrier::new(args.threads));
     let threads: Vec<_> = (0..args.threads)
         .map(|_| {
-            let (turn, start) = (Arc::clone(&turn), Arc::clone(&start));
+            let (prepare, together) = (Arc::clone(&prepare), Arc::clone(&together));
             let turns = args.turns / args.threads;
             thread::spawn(move || {
+                let turn = prepare();
                 // Warms up caches and whatever is made once for a thread.
-                turn(turns / 20)();
-                let turns = turn(turns);
-                start.wait();
+                turn(turns / 20);
+                together.wait();
                 let (begun, used) = (Instant::now(), cpu_time());
-                turns();
-                (begun.elapsed(), cpu_time() - used)
+                turn(turns);
+                let took = (begun.elapsed(), cpu_time() - used);
+                // A runtime that ends takes its connections with it, which others may be using.
+                together.wait();
+                took
             })
         })
         .collect();
@@ -80,7 +82,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-type Turns = Box<dyn FnOnce()>;
+type Turning = Box<dyn Fn(usize)>;
 
 /// CPU time of this thread.
 fn cpu_time() -> Duration {

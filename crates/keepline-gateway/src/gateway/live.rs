@@ -4,7 +4,7 @@
 //! configuration (the pools of unchanged upstreams, open logs, counters of limits). Requests end
 //! under the one that they began under.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use keepline::net::Hickory;
@@ -36,7 +36,8 @@ pub(crate) type Unlisted = (Box<str>, Vec<Address>);
 pub(crate) struct Live {
     pub(crate) http: Http,
     /// By the addresses of `listen`.
-    pub(crate) endpoints: HashMap<ListenAddress, Arc<Endpoint>>,
+    /// (Each request asks, and there are few: to compare costs less than to hash.)
+    pub(crate) endpoints: BTreeMap<ListenAddress, Arc<Endpoint>>,
     /// By [`UpstreamId`].
     pub(crate) groups: Vec<Arc<Group>>,
     by_name: HashMap<Box<str>, UpstreamId>,
@@ -47,7 +48,7 @@ pub(crate) struct Live {
     resolvers: Vec<(Resolver, Hickory)>,
     /// The locations of each server, by its place in `http.servers`.
     locations: Vec<Locations>,
-    plans: HashMap<ScopeId, Plan>,
+    plans: BTreeMap<ScopeId, Plan>,
     /// By [`MapId`].
     maps: Vec<MapRows>,
     pub(crate) logs: Logs,
@@ -235,8 +236,8 @@ fn plans(
     groups: &[Arc<Group>],
     logs: &Logs,
     resolvers: &[(Resolver, Hickory)],
-) -> Result<HashMap<ScopeId, Plan>, StartError> {
-    let mut plans = HashMap::new();
+) -> Result<BTreeMap<ScopeId, Plan>, StartError> {
+    let mut plans = BTreeMap::new();
     let mut failed = None;
     let mut add = |scope: &Scope| match Plan::new(scope, groups, logs, resolvers) {
         Ok(plan) => {
