@@ -76,7 +76,7 @@ pub(crate) const DIRECTIVES: &[Known] = &[
     row("lock_file", M, Exactly(1), "file", NoEffect("workers are threads of one process")),
     row("worker_processes", M, Exactly(1), "number | auto", Full),
     row("debug_points", M, Exactly(1), "value", NoEffect("for the debugging of nginx itself")),
-    row("user", M, Between(1, 2), "name [group]", Partly("not changed: start as the user that should own the process")),
+    row("user", M, Between(1, 2), "name [group]", Partly("the workers are threads that give root up; another user takes the next start, not a reload")),
     row("worker_priority", M, Exactly(1), "value", NoEffect("workers are threads of one process: use nice(1)")),
     row("worker_cpu_affinity", M, AtLeast(1), "mask... | auto", NoEffect("workers are threads of one process: use taskset(1)")),
     row("worker_rlimit_nofile", M, Exactly(1), "value", NoEffect("the limit of open files is always raised to the hard one")),
