@@ -12,9 +12,10 @@ use bytes::BytesMut;
 pub(crate) const BUFFER_SIZE: usize = 8 * 1024;
 /// Larger buffers are not kept: they belonged to a large body.
 const LARGEST_KEPT: usize = 64 * 1024;
-/// Buffers that a thread keeps at most, of each kind: two for each of 64 exchanges of a gateway that are
-/// in progress at once. With fewer each of them allocates; so many are 1 MiB to read into.
-const KEPT: usize = 128;
+/// Buffers that a thread keeps at most, of each kind: as many as are lent at once by a gateway with a
+/// hundred requests in progress, which has up to two of each for a request. With fewer each of them
+/// would be allocated anew. As many are kept as have been lent at once; 2.5 MiB at most.
+const KEPT: usize = 256;
 
 thread_local! {
     static INPUT: RefCell<Vec<BytesMut>> = const { RefCell::new(Vec::new()) };

@@ -152,6 +152,9 @@ async fn make_requests(work: Arc<Work>, worker: usize) {
             continue;
         }
         match outcome {
+            Ok(answer) if work.asked.success && answer.status.as_u16() >= 400 => {
+                state.tally.refused(&answer, now);
+            }
             Ok(answer) => {
                 let times = Times {
                     due: due.unwrap_or(started),
@@ -183,14 +186,9 @@ async fn exchange(transport: &Transport, asked: &Asked) -> Result<Answer, (Troub
     while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
         bytes += frame.map_err(failed)?.data_ref().map_or(0, Bytes::len) as u64;
     }
-    let status = head.status;
-    if asked.success && status.as_u16() >= 400 {
-        let is_reused = connection.is_some_and(|info| info.reused);
-        return Err((Trouble::Status(status), is_reused));
-    }
     Ok(Answer {
         version: head.version,
-        status,
+        status: head.status,
         bytes,
         connection,
     })

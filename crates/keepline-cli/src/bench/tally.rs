@@ -98,11 +98,27 @@ impl Tally {
         }
     }
 
+    /// A request was answered in full, with a status that was to count as failed.
+    pub(super) fn refused(&mut self, answer: &Answer, now: Instant) {
+        self.bytes += answer.bytes;
+        self.count(answer.version, answer.status, 1);
+        let info = answer.connection.as_ref();
+        self.most_on_one = self
+            .most_on_one
+            .max(info.map_or(0, |info| info.exchange_number));
+        let is_reused = info.is_some_and(|info| info.reused);
+        self.failed(Trouble::Status(answer.status), is_reused, now);
+    }
+
     /// A request failed.
     pub(super) fn failed(&mut self, trouble: Trouble, is_reused: bool, now: Instant) {
         self.last = Some(now);
         self.reused += u64::from(is_reused);
-        let kind = self.failures.entry(trouble.short());
+        let kind = match &trouble {
+            Trouble::Status(status) => format!("status {}", status.as_u16()),
+            other => other.short(),
+        };
+        let kind = self.failures.entry(kind);
         kind.or_insert(Failures {
             count: 0,
             first: trouble,

@@ -195,7 +195,8 @@ async fn failures_are_counted_and_explained() {
         (&summary["ok"], &summary["failed"]),
         (&json!(0), &json!(50))
     );
-    assert_eq!(details["failures"], json!({"counted as failed": 50}));
+    assert_eq!(details["failures"], json!({"status 503": 50}));
+    assert_eq!(details["answers"], json!({"HTTP/1.1 503": 50}));
     assert_eq!(
         summary["latency_us"],
         json!({"p50": null, "p99": null, "max": null})

@@ -152,8 +152,9 @@ impl<'s, 'c, 'l> Serving<'s, 'c, 'l> {
             // Without TLS, where it is spoken.
             answer = answer.or(Some(Answer::Status(497)));
         }
-        let (number, pattern) = endpoint.server_of(host.bytes(head, &parts));
-        let captures = pattern.and_then(|pattern| Captures::of(pattern, host.bytes(head, &parts)));
+        let name = host.bytes(head, &parts);
+        let (number, pattern) = endpoint.server_of(name);
+        let captures = pattern.and_then(|pattern| Captures::of(pattern, name));
         let mut request = Request::new(live, endpoint, &servers[number], parts, host);
         if let (Some(pattern), Some(captures)) = (pattern, captures) {
             request.keep_captures(pattern, captures);

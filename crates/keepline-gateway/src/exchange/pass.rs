@@ -17,6 +17,8 @@ use crate::upstream::{
 /// How far the attempts are.
 struct Course {
     began: Instant,
+    /// When the attempt in progress began.
+    now: Instant,
     tries: u32,
     tried: Tried,
     /// What servers are chosen by, where that is a hash.
@@ -40,7 +42,7 @@ impl<'l> Serving<'_, '_, 'l> {
                 key: &course.key,
                 random: random(),
             };
-            let Ok(seat) = aim.group.choose(&course.tried, asker) else {
+            let Ok(seat) = aim.group.choose(course.now, &course.tried, asker) else {
                 self.request.attempts.begin(aim.group.name()).status = 502;
                 let doing = Some("connecting to upstream");
                 self.complain(Level::Error, doing, format_args!("no live upstreams"));
@@ -50,7 +52,7 @@ impl<'l> Serving<'_, '_, 'l> {
                 .attempts
                 .begin(aim.group.server_name(seat.index));
             let mut upload = Upload::new(&content);
-            let failure = match self.attempt(&aim, seat.index, &mut upload).await {
+            let failure = match self.attempt(&aim, &seat, &mut upload).await {
                 Ok(answered) => match self.moves_on(&answered, &course, &content) {
                     Some(cause) => {
                         // nginx keeps the connection of an answer that says nothing against its server.
@@ -100,8 +102,10 @@ impl<'l> Serving<'_, '_, 'l> {
             Balance::Hash { key: template, .. } => self.view().append(template, &mut key),
             Balance::RoundRobin | Balance::LeastConn | Balance::Random | Balance::RandomTwo => {}
         }
+        let now = Instant::now();
         Course {
-            began: Instant::now(),
+            began: now,
+            now,
             tries: group.tries().min(most.unwrap_or(u32::MAX)).max(1),
             tried: Tried::default(),
             key,
@@ -157,6 +161,7 @@ impl<'l> Serving<'_, '_, 'l> {
             Next::Retry { tries } => {
                 course.tried.add(index);
                 course.tries = tries;
+                course.now = Instant::now();
                 None
             }
             Next::GiveUp(why) => {
@@ -188,6 +193,10 @@ impl<'l> Serving<'_, '_, 'l> {
                 let doing = Some("sending request to upstream");
                 self.complain(Level::Error, doing, format_args!("{error}"));
                 Err(Answer::Status(400))
+            }
+            Failure::Unbindable(error) => {
+                self.complain_of_upstream(Cause::Error, false, Some(&error));
+                Err(Answer::Status(500))
             }
             Failure::ContentLost(error) => Err(self.content_lost(&error)),
             Failure::Unreadable(error) => {

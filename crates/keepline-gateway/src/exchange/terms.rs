@@ -115,7 +115,8 @@ impl Serving<'_, '_, '_> {
         let info = self.exchange.info();
         let agent = || browser(head.fields().value("user-agent").unwrap_or_default());
         let keepalive = &self.request.scope.client.keepalive;
-        let reason = why_not_kept(keepalive, info.number(), info.age(), agent, head.method());
+        let age = info.age_at(self.request.began);
+        let reason = why_not_kept(keepalive, info.number(), age, agent, head.method());
         if let Some(reason) = reason {
             self.exchange.close_after(reason);
         }

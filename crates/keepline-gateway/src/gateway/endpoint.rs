@@ -1,6 +1,6 @@
 //! An address that is listened on, with the virtual servers behind it.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -20,8 +20,8 @@ pub(crate) struct Endpoint {
 
 impl Endpoint {
     /// Those of a configuration.
-    pub(crate) fn all(http: &Http) -> HashMap<ListenAddress, Arc<Self>> {
-        let mut endpoints: HashMap<ListenAddress, Self> = HashMap::new();
+    pub(crate) fn all(http: &Http) -> BTreeMap<ListenAddress, Arc<Self>> {
+        let mut endpoints: BTreeMap<ListenAddress, Self> = BTreeMap::new();
         for (number, server) in http.servers.iter().enumerate() {
             for listen in &server.listen {
                 let endpoint = endpoints

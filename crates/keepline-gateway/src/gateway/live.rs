@@ -4,7 +4,7 @@
 //! configuration (the pools of unchanged upstreams, open logs, counters of limits). Requests end
 //! under the one that they began under.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use keepline::net::Hickory;
@@ -36,7 +36,8 @@ pub(crate) type Unlisted = (Box<str>, Vec<Address>);
 pub(crate) struct Live {
     pub(crate) http: Http,
     /// By the addresses of `listen`.
-    pub(crate) endpoints: HashMap<ListenAddress, Arc<Endpoint>>,
+    /// (Each request asks, and there are few: to compare costs less than to hash.)
+    pub(crate) endpoints: BTreeMap<ListenAddress, Arc<Endpoint>>,
     /// By [`UpstreamId`].
     pub(crate) groups: Vec<Arc<Group>>,
     by_name: HashMap<Box<str>, UpstreamId>,
@@ -47,7 +48,7 @@ pub(crate) struct Live {
     resolvers: Vec<(Resolver, Hickory)>,
     /// The locations of each server, by its place in `http.servers`.
     locations: Vec<Locations>,
-    plans: HashMap<ScopeId, Plan>,
+    plans: BTreeMap<ScopeId, Plan>,
     /// By [`MapId`].
     maps: Vec<MapRows>,
     pub(crate) logs: Logs,
@@ -73,6 +74,9 @@ impl Live {
         let groups = groups(&http, before)?;
         let resolvers = resolvers(&http, before)?;
         let logs = Logs::open(&http, before.map(|before| &before.logs))?;
+        if process.identity.is_some() {
+            open_error_logs(&http, &process.error_logs)?;
+        }
         let zones = http.limit_req_zones.iter().map(|spec| {
             let known = before.and_then(|before| {
                 let mut zones = before.zones.iter();
@@ -229,14 +233,25 @@ fn groups(http: &Http, before: Option<&Live>) -> Result<Vec<Arc<Group>>, StartEr
         .collect()
 }
 
+/// Opens the error logs of all scopes: workers may not be allowed to.
+fn open_error_logs(http: &Http, logs: &ErrorLogs) -> Result<(), StartError> {
+    let mut outcome = Ok(());
+    each_scope(http, &mut |scope: &Scope| {
+        if outcome.is_ok() {
+            outcome = logs.open(&scope.settings.error_logs);
+        }
+    });
+    outcome.map_err(StartError::error_log)
+}
+
 /// A plan for each scope that passes requests on.
 fn plans(
     http: &Http,
     groups: &[Arc<Group>],
     logs: &Logs,
     resolvers: &[(Resolver, Hickory)],
-) -> Result<HashMap<ScopeId, Plan>, StartError> {
-    let mut plans = HashMap::new();
+) -> Result<BTreeMap<ScopeId, Plan>, StartError> {
+    let mut plans = BTreeMap::new();
     let mut failed = None;
     let mut add = |scope: &Scope| match Plan::new(scope, groups, logs, resolvers) {
         Ok(plan) => {

@@ -4,7 +4,7 @@
 //! certificate shows that of the default server, as in nginx. Versions are those of the default server: they
 //! are settled before the name is known. A configuration in force never changes; a reload makes new ones.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use crate::config::{Certificate, Http, ListenAddress, Server, TlsVersion};
 /// The TLS of all addresses that speak it.
 pub(crate) fn of_addresses(
     http: &Http,
-    endpoints: &HashMap<ListenAddress, Arc<Endpoint>>,
+    endpoints: &BTreeMap<ListenAddress, Arc<Endpoint>>,
 ) -> Result<HashMap<ListenAddress, Arc<ServerConfig>>, StartError> {
     let keys = keys(http)?;
     let secure = endpoints

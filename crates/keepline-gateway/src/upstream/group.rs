@@ -64,11 +64,17 @@ impl Group {
     }
 
     /// The server for a request. The seat is given back when it is dropped.
-    pub(crate) fn choose(&self, tried: &Tried, asker: Asker<'_>) -> Result<Seat<'_>, NoLiveServer> {
-        let index = self.balancer().choose(Instant::now(), tried, asker)?;
+    pub(crate) fn choose(
+        &self,
+        now: Instant,
+        tried: &Tried,
+        asker: Asker<'_>,
+    ) -> Result<Seat<'_>, NoLiveServer> {
+        let index = self.balancer().choose(now, tried, asker)?;
         Ok(Seat {
             group: self,
             index,
+            since: now,
             is_held: true,
         })
     }
@@ -88,6 +94,8 @@ impl Group {
 pub(crate) struct Seat<'g> {
     group: &'g Group,
     pub(crate) index: usize,
+    /// When it was taken.
+    pub(crate) since: Instant,
     is_held: bool,
 }
 
@@ -109,7 +117,8 @@ impl Drop for Seat<'_> {
     fn drop(&mut self) {
         if self.is_held {
             let mut balancer = self.group.balancer();
-            balancer.release(self.index, Fared::Well, Instant::now());
+            // When it was is of interest for a failure alone.
+            balancer.release(self.index, Fared::Well, self.since);
         }
     }
 }

@@ -228,7 +228,9 @@ mod tests {
 
     fn seat<'g>(group: &'g Group, key: &[u8]) -> Seat<'g> {
         let asker = Asker { key, random: 7 };
-        group.choose(&Tried::default(), asker).unwrap()
+        group
+            .choose(tokio::time::Instant::now(), &Tried::default(), asker)
+            .unwrap()
     }
 
     fn name(group: &Group, seat: &Seat<'_>) -> String {

@@ -21,7 +21,7 @@ use super::meter::{self, RequestMeter};
 use super::pipeline;
 use super::progress::Progress;
 use super::response::ResponseBody;
-use super::retry::{self, Decision, Failure, MOST_ATTEMPTS};
+use super::retry::{self, Attempts, Decision, Failure};
 use super::target::Target;
 use super::upload::Upload;
 use crate::error::{Error, Phase};
@@ -61,7 +61,7 @@ async fn send_to(
     mut parts: Parts,
     mut body: Body,
 ) -> Result<Response<Body>, Error> {
-    let mut attempts = 0;
+    let mut attempts = Attempts::default();
     if let Some(depth) = shared.pipelines.depth(key)
         && let Some(content) = pipeline::pipelinable(&parts, &body)
     {
@@ -69,7 +69,7 @@ async fn send_to(
             pipeline::Sent::Done(response) => return response,
             pipeline::Sent::Alone(again) => {
                 (parts, body) = (again.parts, again.body);
-                attempts = again.retries.min(MOST_ATTEMPTS - 2);
+                attempts = Attempts::pipelined(again.retries);
             }
         }
     }
@@ -103,16 +103,16 @@ async fn attempt_often(
     key: &Key,
     parts: &Parts,
     mut body: Body,
-    (mut attempts, mut dialled): (u32, Option<Box<Lease>>),
+    (mut attempts, mut dialled): (Attempts, Option<Box<Lease>>),
 ) -> Result<Response<Body>, (NoLease, Body)> {
     let is_idempotent = retry::is_idempotent(&parts.method, &parts.headers);
     let mut wants_new = false;
     loop {
-        attempts += 1;
+        attempts.begin();
         waits(shared, key, parts);
         let acquired = if let Some(dialled) = dialled.take() {
             Ok(dialled.told(None))
-        } else if wants_new || attempts == MOST_ATTEMPTS {
+        } else if wants_new || attempts.is_last() {
             acquire_new(shared, key).await
         } else {
             acquire(shared, key, is_idempotent && body.replay().is_some()).await
@@ -121,7 +121,7 @@ async fn attempt_often(
             Ok(lease) => lease,
             Err(none) => return Err((none, body)),
         };
-        lease.retries = attempts - 1;
+        lease.retries = attempts.retries();
         let replay = body.replay();
         let was_fresh = lease.is_fresh();
         let failed = match attempt(Exchange::new(lease), key, parts, body).await {
@@ -135,7 +135,7 @@ async fn attempt_often(
             .map_or((0, 0), |x| (x.bytes_written, x.bytes_read));
         let decision = retry::decide(&Failure {
             is_on: shared.settings.is_retry_on,
-            attempts,
+            attempts: attempts.counted(),
             is_loss: failed.error.is_closed_early(),
             is_unprocessed: failed.is_unprocessed,
             was_fresh,

@@ -10,6 +10,7 @@ use super::Shared;
 use super::key::Key;
 use super::lease::Lease;
 use super::pooled::Pooled;
+use super::retry::Attempts;
 use crate::error::Error;
 use crate::net::Stream;
 use crate::pool::KeySlot;
@@ -48,7 +49,7 @@ pub(super) enum Sent {
     Done(Result<Response<Body>, Error>),
     ByHttp1 {
         body: Body,
-        attempts: u32,
+        attempts: Attempts,
         lease: Option<Box<Lease>>,
     },
 }
@@ -62,7 +63,13 @@ pub(super) const fn key(_: &Shared, _: &Key, _: &Parts) -> Option<Key> {
 }
 
 #[expect(clippy::unused_async, reason = "as with the feature")]
-pub(super) async fn send(_: &Arc<Shared>, _: &Key, _: &Parts, body: Body, attempts: u32) -> Sent {
+pub(super) async fn send(
+    _: &Arc<Shared>,
+    _: &Key,
+    _: &Parts,
+    body: Body,
+    attempts: Attempts,
+) -> Sent {
     Sent::ByHttp1 {
         body,
         attempts,

@@ -27,6 +27,46 @@ use http::{HeaderMap, Method};
 /// that a pool full of stale connections cannot use up all attempts (Go has no such limit).
 pub(crate) const MOST_ATTEMPTS: u32 = 4;
 
+/// How often a request has been sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Attempts {
+    /// Those that count towards [`MOST_ATTEMPTS`].
+    counted: u32,
+    /// Those in a pipeline that do not: one that goes alone in the end has two attempts in any case.
+    forgiven: u32,
+}
+
+impl Attempts {
+    /// It was sent in a pipeline so often.
+    pub(crate) fn pipelined(times: u32) -> Self {
+        let counted = times.min(MOST_ATTEMPTS - 2);
+        Self {
+            counted,
+            forgiven: times - counted,
+        }
+    }
+
+    /// It is about to be sent.
+    pub(crate) const fn begin(&mut self) {
+        self.counted += 1;
+    }
+
+    /// Those that count.
+    pub(crate) const fn counted(self) -> u32 {
+        self.counted
+    }
+
+    /// No further one is made.
+    pub(crate) const fn is_last(self) -> bool {
+        self.counted == MOST_ATTEMPTS
+    }
+
+    /// How often it has been sent again.
+    pub(crate) const fn retries(self) -> u32 {
+        (self.counted + self.forgiven).saturating_sub(1)
+    }
+}
+
 /// Why, or why not, a request is sent again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Decision {

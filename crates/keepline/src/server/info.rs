@@ -36,7 +36,14 @@ impl RequestInfo {
         self.opened.elapsed()
     }
 
-    /// The other end.
+    /// The same at an instant that the caller knows already: a clock that need not be read.
+    #[must_use]
+    pub fn age_at(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.opened)
+    }
+
+    /// The other end; the client that a header of the PROXY protocol names, where the listener
+    /// [asks for one](crate::net::Listener::proxy_protocol).
     #[must_use]
     pub const fn peer(&self) -> PeerAddr {
         self.peer

@@ -2,6 +2,7 @@
 
 mod agent;
 mod client;
+mod from_reqwest;
 mod http2;
 mod parity;
 mod server;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::{fs, iter};
 
 /// All Rust sources below a directory.
-fn sources(directory: &Path) -> Vec<PathBuf> {
+pub(crate) fn sources(directory: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(directory).expect("the sources can be listed");
     let paths = entries.map(|entry| entry.expect("an entry").path());
     paths

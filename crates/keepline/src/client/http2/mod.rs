@@ -41,7 +41,7 @@ use super::key::{Key, Via};
 use super::lease::Lease;
 use super::meter;
 use super::progress::Progress;
-use super::retry::{self, Failure};
+use super::retry::{self, Attempts, Failure};
 use crate::Body;
 use crate::error::{Error, ErrorKind, Phase};
 use crate::net::Stream;
@@ -52,7 +52,7 @@ pub(super) enum Sent {
     /// The server speaks HTTP/1.1: it is to be sent by that, after so many attempts.
     ByHttp1 {
         body: Body,
-        attempts: u32,
+        attempts: Attempts,
         /// A connection that has just been dialled. Not told yet.
         lease: Option<Box<Lease>>,
     },
@@ -86,7 +86,7 @@ pub(super) async fn send(
     key: &Key,
     parts: &Parts,
     mut body: Body,
-    mut attempts: u32,
+    mut attempts: Attempts,
 ) -> Sent {
     let is_idempotent = retry::is_idempotent(&parts.method, &parts.headers);
     loop {
@@ -103,12 +103,12 @@ pub(super) async fn send(
             }
             Err(error) => return Sent::Done(Err(error)),
         };
-        attempts += 1;
+        attempts.begin();
         let was_fresh = permit.reserved.number == 1;
         let acquired_at = Instant::now();
         let exchange = Exchange {
             permit,
-            retries: attempts - 1,
+            retries: attempts.retries(),
             acquired_at,
             waited: acquired_at.saturating_duration_since(asked_at),
             first_byte: None,
@@ -123,7 +123,7 @@ pub(super) async fn send(
         let replay = replay.or(failed.untouched);
         let decision = retry::decide(&Failure {
             is_on: shared.settings.is_retry_on,
-            attempts,
+            attempts: attempts.counted(),
             is_loss: failed.error.is_closed_early(),
             is_unprocessed: failed.is_unprocessed,
             was_fresh,
