@@ -171,6 +171,7 @@ fn in_the_pool(runtime: &Runtime, transport: &Transport, turns: usize) {
     );
 }
 
+#[expect(clippy::vec_box, reason = "connections are boxed in the pool too")]
 fn on_a_stack(stack: &Mutex<Vec<Box<usize>>>, turns: usize) {
     for _ in 0..turns {
         let taken = stack.lock().expect("no holder panics").pop();
