@@ -21,6 +21,7 @@ mod log;
 mod request;
 mod route;
 mod upstream;
+mod user;
 
 pub use gateway::{Gateway, StartError, Stopper};
 

@@ -69,6 +69,7 @@ pub mod keep_alive;
 mod limits;
 mod parse;
 pub mod persistence;
+pub mod proxy_protocol;
 mod scan;
 pub mod state;
 pub mod target;

@@ -12,15 +12,19 @@ use crate::values::{self, Switch};
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// Where to listen; port 0 takes a free one and says which
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080", value_parser = values::listen_address)]
-    pub(crate) listen: SocketAddr,
+    /// Where to listen; port 0 takes a free one and says which [default: the sockets that systemd
+    /// has opened, else 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR", value_parser = values::listen_address)]
+    pub(crate) listen: Option<SocketAddr>,
     /// Serve the files below DIR; what is not there is looked for among the built-in paths
     #[arg(long, value_name = "DIR")]
     pub(crate) root: Option<PathBuf>,
-    /// Threads, each with its own listening socket
-    #[arg(long, value_name = "N", default_value = "1")]
-    pub(crate) workers: NonZeroUsize,
+    /// Threads, each with its own listening socket [default: one for each core]
+    #[arg(long, value_name = "N")]
+    pub(crate) workers: Option<NonZeroUsize>,
+    /// Each connection begins with a PROXY protocol header, of version 1 or 2, that says whose it is
+    #[arg(long)]
+    pub(crate) proxy_protocol: bool,
     /// Write a line for each request to standard output [default: none]
     #[arg(long, value_name = "FORM")]
     pub(crate) access_log: Option<AccessLog>,

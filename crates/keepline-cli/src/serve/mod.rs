@@ -4,6 +4,7 @@ mod access;
 mod args;
 mod files;
 mod generated;
+mod listening;
 mod ranges;
 mod routes;
 mod stop;
@@ -35,14 +36,12 @@ const HINT_MARGIN: Duration = Duration::from_secs(1);
 /// Runs the sub-command.
 pub(crate) fn run(args: &Args, screen: &mut Screen) -> Result<Verdict, Stop> {
     let server = server(args)?;
-    let listeners = listen(args.listen, args.workers.get())?;
-    let address = listeners.first().and_then(Listener::local_addr);
-    let workers = start(&server, listeners, args.root.clone())?;
+    let sockets = listening::sockets(args)?;
+    let workers = start(&server, sockets.listeners, args.root.clone())?;
     let scheme = if args.tls.is_on() { "https" } else { "http" };
-    screen.line(format_args!(
-        "listening on {scheme}://{}",
-        address.unwrap_or(args.listen)
-    ))?;
+    for place in sockets.places {
+        screen.line(format_args!("listening on {}", place.url(scheme)))?;
+    }
     // Scripts wait for this line.
     screen.flush()?;
     runtime::block_on(stop::until_stopped(workers, &server.handle(), screen))?

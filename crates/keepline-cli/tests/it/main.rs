@@ -1,6 +1,7 @@
 //! The binary, run as people and scripts run it.
 //!
 //! - `attacks`: what is meant to keep others from being answered;
+//! - `balanced`: `serve` behind balancers, and with sockets of a service manager;
 //! - `bench`: loads, counted by the kernel and the server too;
 //! - `reuse`: the two classic programs against our own server;
 //! - `peers`: the same against other people's servers, and other people's clients against ours;
@@ -22,6 +23,7 @@
 //! - `nginx`: the gateway beside nginx.
 
 mod attacks;
+mod balanced;
 mod bench;
 mod binary;
 mod chain;

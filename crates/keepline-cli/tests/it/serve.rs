@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use keepline_testkit::{RawClient, ScratchDir, within};
+use keepline_testkit::{RawClient, ScratchDir, until, within};
 use serde_json::Value;
 
 use crate::binary::{Served, run};
@@ -99,6 +99,61 @@ async fn clients_are_told_how_long_they_may_be_idle_if_wanted() {
     assert!(!ran.stderr.contains("keep-alive"), "{ran:?}");
 }
 
+/// The names of the threads of a process that serve.
+fn workers(process: u32) -> usize {
+    let threads = std::fs::read_dir(format!("/proc/{process}/task")).expect("it runs");
+    threads
+        .filter_map(|thread| std::fs::read_to_string(thread.ok()?.path().join("comm")).ok())
+        .filter(|name| name.starts_with("keepline-"))
+        .count()
+}
+
+#[tokio::test]
+async fn there_is_a_worker_for_each_core_unless_told() {
+    let cores = std::thread::available_parallelism().expect("it is known");
+    for (args, wanted) in [(&[][..], cores.get()), (&["--workers", "3"], 3)] {
+        let server = Served::start(args).await;
+        // A thread names itself once it runs.
+        until(format!("{wanted} workers"), || {
+            (workers(server.process.id()) == wanted).then_some(())
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn limits_and_counts_are_those_of_all_workers() {
+    let server = Served::start(&["--workers", "4", "--max-connections", "5"]).await;
+    let mut clients = Vec::new();
+    for _ in 0..12 {
+        let mut client = connect(&server).await;
+        client.send("GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        client.read_head().await;
+        client.read_exactly(13).await;
+        clients.push(client);
+    }
+    let last = clients.last_mut().expect("there are some");
+    // Another worker closes what it was told to a moment later.
+    let counts = within("five connections", async {
+        loop {
+            last.send("GET /stats HTTP/1.1\r\nhost: x\r\n\r\n").await;
+            let head = last.read_head().await;
+            let length = head
+                .lines()
+                .find_map(|line| line.strip_prefix("content-length: "));
+            let length = length.and_then(|length| length.parse().ok());
+            let content = last.read_exactly(length.expect("a length")).await;
+            let stats: Value = serde_json::from_slice(&content).expect("JSON");
+            if stats["open"] == 5 {
+                break stats;
+            }
+        }
+    });
+    let counts = counts.await;
+    assert_eq!(counts["opened"], 12);
+    assert_eq!(counts["closed"]["idle-limit"], 7);
+}
+
 #[tokio::test]
 async fn workers_share_the_port() {
     let server = Served::start(&["--workers", "3"]).await;
@@ -109,20 +164,22 @@ async fn workers_share_the_port() {
 #[tokio::test]
 async fn a_signal_lets_requests_finish() {
     for signal in ["TERM", "INT"] {
-        let mut server = Served::start(&[]).await;
+        let mut server = Served::start(&["--workers", "1"]).await;
         let mut busy = connect(&server).await;
         let mut idle = connect(&server).await;
         idle.send("GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
         idle.read_head().await;
-        busy.send("GET /delay/500 HTTP/1.1\r\nhost: x\r\n\r\n")
+        busy.send("POST /echo HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\n\r\nfi")
             .await;
         // One that is asked later has been answered: so the request above has been read.
         run(&["get", &server.url("/")]).await;
         server.process.signal(signal);
+        within("the idle connection to close", idle.read_to_end()).await;
+        busy.send("sh").await;
         let head = busy.read_head().await;
         assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
         assert!(head.contains("connection: close\r\n"), "{head}");
-        within("the idle connection to close", idle.read_to_end()).await;
+        assert_eq!(busy.read_exactly(4).await, b"fish");
         busy.close();
         assert_eq!(server.process.exited().await.code(), Some(0));
     }
@@ -130,13 +187,13 @@ async fn a_signal_lets_requests_finish() {
 
 #[tokio::test]
 async fn a_second_signal_ends_at_once() {
-    let mut server = Served::start(&[]).await;
+    let mut server = Served::start(&["--workers", "1"]).await;
     let mut busy = connect(&server).await;
     busy.send("GET /delay/600000 HTTP/1.1\r\nhost: x\r\n\r\n")
         .await;
     run(&["get", &server.url("/")]).await;
     server.process.signal("TERM");
-    keepline_testkit::until("the note", || {
+    until("the note", || {
         server
             .process
             .output()
@@ -150,7 +207,7 @@ async fn a_second_signal_ends_at_once() {
 
 /// The lines that the server has written, once there are `count`.
 async fn log_lines(server: &Served, count: usize) -> Vec<String> {
-    keepline_testkit::until(format!("{count} lines"), || {
+    until(format!("{count} lines"), || {
         let output = server.process.output();
         let (whole, _) = output.rsplit_once('\n')?;
         let lines: Vec<_> = whole.lines().skip(1).map(str::to_owned).collect();

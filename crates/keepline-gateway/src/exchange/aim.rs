@@ -39,8 +39,28 @@ pub(crate) struct Targets {
     tls: Option<ClientTls>,
     /// The name of the server, where it depends on the request.
     name: Option<Template>,
+    /// What sockets are bound to.
+    bind: Bind,
+    /// `proxy_socket_rcvbuf`, `proxy_socket_sndbuf`.
+    buffers: (Option<usize>, Option<usize>),
     /// Set where connections belong to the scope alone.
     scope: u64,
+}
+
+/// `proxy_bind`.
+#[derive(Debug, Clone)]
+enum Bind {
+    /// The system chooses.
+    Free,
+    To(SocketAddr),
+    /// The request decides.
+    By(Template),
+}
+
+/// An address, perhaps with a port.
+fn local_address(text: &str) -> Option<SocketAddr> {
+    let bare = || text.parse().ok().map(|ip| SocketAddr::new(ip, 0));
+    text.parse().ok().or_else(bare)
 }
 
 /// Where a request is passed to.
@@ -112,6 +132,17 @@ impl Targets {
             moving: Mutex::default(),
             tls: None,
             name: None,
+            bind: match &scope.proxy.bind {
+                None => Bind::Free,
+                Some(template) => match template.as_literal().and_then(local_address) {
+                    Some(address) => Bind::To(address),
+                    None => Bind::By(template.clone()),
+                },
+            },
+            buffers: (
+                scope.proxy.socket_receive_buffer,
+                scope.proxy.socket_send_buffer,
+            ),
             // 0 is the tag of connections that anybody may use.
             scope: scope.id.0 + 1,
         };
@@ -133,18 +164,23 @@ impl Targets {
                 if *scheme == Scheme::Https {
                     targets.tls = Some(client_tls(tls)?);
                 }
+                // Also where it is always the same: servers that move, and sockets that are bound anew, have their
+                // targets made later.
+                targets.name.clone_from(&tls.name);
                 let name = match &tls.name {
                     None => Some(without_port(host)),
                     Some(name) => name.as_literal(),
                 };
-                let Some(name) = name else {
-                    targets.name.clone_from(&tls.name);
-                    return Ok(targets);
+                let local = match targets.bind {
+                    Bind::Free => Some(None),
+                    Bind::To(local) => Some(Some(local)),
+                    Bind::By(_) => None,
                 };
-                if let Some(group) = groups.get(upstream.0) {
-                    let made = group
-                        .fixed_addresses()
-                        .map(|to| targets.make(group, *scheme, to, name));
+                if let (Some(name), Some(local)) = (name, local)
+                    && let Some(group) = groups.get(upstream.0)
+                {
+                    let addresses = group.fixed_addresses();
+                    let made = addresses.map(|to| targets.make(group, *scheme, (local, to), name));
                     targets.fixed = made.collect::<Result<_, _>>()?;
                 }
             }
@@ -175,7 +211,7 @@ impl Targets {
         &self,
         group: &Group,
         scheme: Scheme,
-        address: &Address,
+        (local, address): (Option<SocketAddr>, &Address),
         name: &str,
     ) -> Result<Target, Error> {
         // Address, scheme and TLS identity make connections interchangeable; the host's name does not.
@@ -190,7 +226,11 @@ impl Targets {
             Address::Inet(address) => Target::builder(&uri).address(*address),
             Address::Unix(path) => Target::builder(&uri).unix(path),
         };
-        let mut builder = builder.tag(tag);
+        let (receive, send) = self.buffers;
+        let mut builder = builder.tag(tag).socket_buffers(receive, send);
+        if let Some(local) = local {
+            builder = builder.local_address(local);
+        }
         if let (Scheme::Https, Some(tls)) = (scheme, &self.tls) {
             builder = builder.tls(tls.clone()).server_name(name);
         }
@@ -312,6 +352,17 @@ impl<'l> Serving<'_, '_, 'l> {
         Err(Answer::Status(502))
     }
 
+    /// The local address that the request says. As in nginx, what is none leaves it to the system.
+    fn bound(&self, template: &Template) -> Option<SocketAddr> {
+        let value = self.view().value(template);
+        let address = std::str::from_utf8(&value).ok().and_then(local_address);
+        if address.is_none() && !value.is_empty() {
+            let message = format_args!("invalid local address \"{}\"", value.escape_ascii());
+            self.complain(Level::Error, Some("connecting to upstream"), message);
+        }
+        address
+    }
+
     /// What a connection to a server of the upstream depends on.
     pub(super) fn target(&self, aim: &Aim<'l>, index: usize) -> Result<Cow<'l, Target>, Error> {
         let targets = &aim.plan.targets;
@@ -335,9 +386,18 @@ impl<'l> Serving<'_, '_, 'l> {
         let Some(server) = aim.group.server(index) else {
             return Err(super::pass::gone());
         };
-        let make = || targets.make(&aim.group, aim.scheme, &server.address, &name);
-        // The same for each request: the upstream is known, and the name.
-        let is_same = aim.authority.is_none() && targets.name.is_none();
+        let local = match &targets.bind {
+            Bind::Free => None,
+            Bind::To(local) => Some(*local),
+            Bind::By(template) => self.bound(template),
+        };
+        let make = || targets.make(&aim.group, aim.scheme, (local, &server.address), &name);
+        // The same for each request: the upstream is known, the name, and where it comes from.
+        let is_bound_anew = matches!(targets.bind, Bind::By(_));
+        let has_one_name = |name: &Template| name.as_literal().is_some();
+        let is_same = aim.authority.is_none()
+            && targets.name.as_ref().is_none_or(has_one_name)
+            && !is_bound_anew;
         let made = match is_same {
             true => targets.made_before(&server.address, make)?,
             false => make()?,

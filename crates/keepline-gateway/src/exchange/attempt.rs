@@ -64,6 +64,8 @@ pub(super) enum Failure {
     /// The request, as it would have to be asked, is no valid one: nothing was sent, and the server
     /// has no part in it.
     Unsendable(Error),
+    /// The local address that `proxy_bind` says is none of this machine: no server has a part in it.
+    Unbindable(Error),
     /// The client has not sent what it announced.
     ContentLost(Error),
     /// The content that was held in a file cannot be read from it.
@@ -103,7 +105,9 @@ impl Failure {
     const fn close_reason(&self) -> CloseReason {
         match self {
             Self::ClientGone | Self::ContentLost(_) => CloseReason::Cancelled,
-            Self::Unsendable(_) | Self::Unreadable(_) => CloseReason::RequestUnsent,
+            Self::Unsendable(_) | Self::Unbindable(_) | Self::Unreadable(_) => {
+                CloseReason::RequestUnsent
+            }
             Self::Upstream { cause, .. } => match cause {
                 Cause::Timeout => CloseReason::Timeout,
                 Cause::InvalidHeader => CloseReason::ProtocolError,
@@ -194,11 +198,17 @@ impl<'l> Serving<'_, '_, 'l> {
         };
         let limit = self.request.scope.proxy.connect_timeout;
         let minds_abort = !self.request.scope.proxy.ignore_client_abort;
+        let is_bound = self.request.scope.proxy.bind.is_some();
         let mut connecting = std::pin::pin!(aim.group.transport.exchange_with(&target, freshness));
         self.patience.clear();
         poll_fn(|cx| {
             if let Poll::Ready(connected) = connecting.as_mut().poll(cx) {
-                return Poll::Ready(connected.map_err(Failure::not_connected));
+                return Poll::Ready(connected.map_err(|error| {
+                    if is_bound && is_not_available(&error) {
+                        return Failure::Unbindable(error);
+                    }
+                    Failure::not_connected(error)
+                }));
             }
             if minds_abort && self.exchange.poll_watch(cx).is_ready() {
                 return Poll::Ready(Err(Failure::ClientGone));
@@ -274,6 +284,13 @@ impl<'l> Serving<'_, '_, 'l> {
         let expired = self.patience.poll(cx);
         expired.map(|()| Err(timed_out(exchange.connection().reused, true)))
     }
+}
+
+/// The local address is not there.
+fn is_not_available(error: &Error) -> bool {
+    let cause = std::error::Error::source(error);
+    let cause = cause.and_then(|cause| cause.downcast_ref::<io::Error>());
+    cause.is_some_and(|cause| cause.kind() == io::ErrorKind::AddrNotAvailable)
 }
 
 const fn timed_out(was_pooled: bool, was_sent: bool) -> Failure {

@@ -194,6 +194,10 @@ impl<'l> Serving<'_, '_, 'l> {
                 self.complain(Level::Error, doing, format_args!("{error}"));
                 Err(Answer::Status(400))
             }
+            Failure::Unbindable(error) => {
+                self.complain_of_upstream(Cause::Error, false, Some(&error));
+                Err(Answer::Status(500))
+            }
             Failure::ContentLost(error) => Err(self.content_lost(&error)),
             Failure::Unreadable(error) => {
                 self.complain_of_held(&error);

@@ -74,6 +74,9 @@ impl Live {
         let groups = groups(&http, before)?;
         let resolvers = resolvers(&http, before)?;
         let logs = Logs::open(&http, before.map(|before| &before.logs))?;
+        if process.identity.is_some() {
+            open_error_logs(&http, &process.error_logs)?;
+        }
         let zones = http.limit_req_zones.iter().map(|spec| {
             let known = before.and_then(|before| {
                 let mut zones = before.zones.iter();
@@ -228,6 +231,17 @@ fn groups(http: &Http, before: Option<&Live>) -> Result<Vec<Arc<Group>>, StartEr
             }
         })
         .collect()
+}
+
+/// Opens the error logs of all scopes: workers may not be allowed to.
+fn open_error_logs(http: &Http, logs: &ErrorLogs) -> Result<(), StartError> {
+    let mut outcome = Ok(());
+    each_scope(http, &mut |scope: &Scope| {
+        if outcome.is_ok() {
+            outcome = logs.open(&scope.settings.error_logs);
+        }
+    });
+    outcome.map_err(StartError::error_log)
 }
 
 /// A plan for each scope that passes requests on.

@@ -33,6 +33,7 @@ use worker::{Duty, Leaving, Worker};
 use crate::config::{Config, ListenAddress};
 use crate::error_log::ErrorLogs;
 use crate::exchange::Gate;
+use crate::user::Identity;
 
 /// What all workers look at.
 #[derive(Debug)]
@@ -78,15 +79,16 @@ impl Gateway {
     /// An address cannot be bound, or something that the configuration names cannot be used.
     /// Nothing runs then.
     pub fn start(config: &Config) -> Result<Self, StartError> {
-        Self::start_with(config, Arc::default())
+        Self::start_with(config, Arc::default(), None)
     }
 
-    /// [`start`](Self::start) with error logs that are open already.
+    /// [`start`](Self::start) with error logs that are open already, and workers that become somebody else.
     pub(crate) fn start_with(
         config: &Config,
         error_logs: Arc<ErrorLogs>,
+        identity: Option<Identity>,
     ) -> Result<Self, StartError> {
-        let process = Arc::new(Process::new(error_logs));
+        let process = Arc::new(Process::new(error_logs, identity));
         let live = Arc::new(Live::new(config, None, Arc::clone(&process))?);
         let count = live::worker_count(config);
         let shared = Arc::new(Shared {

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use keepline::server::Handle;
 
 use crate::error_log::ErrorLogs;
+use crate::user::Identity;
 
 /// What outlives every configuration.
 #[derive(Debug)]
@@ -18,6 +19,8 @@ pub(crate) struct Process {
     /// Requests in progress.
     serving: AtomicU64,
     pub(crate) error_logs: Arc<ErrorLogs>,
+    /// Who the workers become.
+    pub(crate) identity: Option<Identity>,
 }
 
 /// The client connections of the process, as `stub_status` counts them.
@@ -42,7 +45,7 @@ impl Drop for InProgress<'_> {
 }
 
 impl Process {
-    pub(crate) fn new(error_logs: Arc<ErrorLogs>) -> Self {
+    pub(crate) fn new(error_logs: Arc<ErrorLogs>, identity: Option<Identity>) -> Self {
         let name = rustix::system::uname();
         Self {
             hostname: name.nodename().to_string_lossy().to_lowercase().into(),
@@ -50,6 +53,7 @@ impl Process {
             servers: Mutex::default(),
             serving: AtomicU64::new(0),
             error_logs,
+            identity,
         }
     }
 

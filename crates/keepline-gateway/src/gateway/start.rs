@@ -37,6 +37,11 @@ impl StartError {
         Self::new(format!("open() \"{}\" failed", path.display()), error)
     }
 
+    /// The error has the path.
+    pub(crate) fn error_log(error: io::Error) -> Self {
+        Self::new("error_log".to_owned(), error)
+    }
+
     pub(crate) fn bind(address: &ListenAddress, error: io::Error) -> Self {
         Self::new(format!("bind() to {} failed", display(address)), error)
     }

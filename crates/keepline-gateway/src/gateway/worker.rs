@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use super::Shared;
 use crate::exchange::Gate;
 use crate::upstream::Follower;
+use crate::user::Identity;
 
 /// What a worker is to do.
 #[derive(Debug)]
@@ -41,16 +42,29 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// The first also writes what waits in the buffers of logs.
+    /// The first also writes what waits in the buffers of logs. It is who it should be when this returns.
     pub(crate) fn start(number: usize, shared: &Arc<Shared>) -> io::Result<Self> {
         let logs = (number == 0).then(|| Arc::downgrade(shared));
         let (duties, incoming) = mpsc::unbounded_channel();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
+        let process = Arc::clone(shared.live().process());
+        let (became, becomes) = std::sync::mpsc::sync_channel(1);
         let thread = thread::Builder::new()
             .name(format!("worker-{number}"))
-            .spawn(move || runtime.block_on(serve(incoming, logs)))?;
+            .spawn(move || {
+                let outcome = process.identity.as_ref().map_or(Ok(()), Identity::assume);
+                drop(process);
+                let is_ready = outcome.is_ok();
+                let _ = became.send(outcome);
+                if !is_ready {
+                    return Ok(());
+                }
+                runtime.block_on(serve(incoming, logs))
+            })?;
+        let gone = |_| Err(io::Error::other("a worker panicked"));
+        becomes.recv().unwrap_or_else(gone)?;
         Ok(Self { duties, thread })
     }
 

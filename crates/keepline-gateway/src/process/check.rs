@@ -8,6 +8,7 @@ use super::signal::Signal;
 use crate::conf::{Document, Paths};
 use crate::config::{Config, Level, LogTarget};
 use crate::error_log::append_to;
+use crate::user::Identity;
 
 /// Something has failed, and what has been said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +37,9 @@ pub fn test(
     if !options.is_quiet {
         console.say(format_args!("the configuration file {file} syntax is ok"));
     }
-    if let Err(message) = open_logs(document.config()) {
+    let config = document.config();
+    let known = Identity::of(config.main.user.as_ref()).map(drop);
+    if let Err(message) = known.and_then(|()| open_logs(config)) {
         console.log(Level::Emerg, message);
         console.say(format_args!("configuration file {file} test failed"));
         return Err(Failed);
@@ -93,7 +96,7 @@ pub fn send(options: &Options, console: Console, signal: Signal) -> Result<(), F
         Failed
     })?;
     signal.send(&document.config().main.pid).map_err(|message| {
-        console.log(Level::Emerg, message);
+        console.log(Level::Error, message);
         Failed
     })
 }

@@ -23,6 +23,7 @@ use crate::conf::{Document, Paths};
 use crate::config::{Config, ErrorLog, Level, LogTarget, Main};
 use crate::error_log::ErrorLogs;
 use crate::gateway::Gateway;
+use crate::user::Identity;
 
 /// Runs a configuration until a signal ends it.
 ///
@@ -99,8 +100,9 @@ impl Start<'_> {
         self.logs
             .open(&main.error_log)
             .map_err(|error| self.fail(error))?;
+        let identity = Identity::of(main.user.as_ref()).map_err(|message| self.fail(message))?;
         for path in document.temp_paths() {
-            create_directory(path).map_err(|error| {
+            create_directory(path, identity.as_ref()).map_err(|error| {
                 self.fail(format_args!(
                     "mkdir() \"{}\" failed: {error}",
                     path.display()
@@ -115,7 +117,7 @@ impl Start<'_> {
         // From here on no signal is lost.
         let signals = runtime.block_on(async { Signals::new() });
         let signals = signals.map_err(|error| self.fail(format_args!("signals: {error}")))?;
-        let gateway = Gateway::start_with(config, Arc::clone(&self.logs));
+        let gateway = Gateway::start_with(config, Arc::clone(&self.logs), identity.clone());
         let gateway = gateway.map_err(|error| self.fail(error))?;
         let pid = PidFile::write(&main.pid).map_err(|error| {
             self.fail(format_args!(
@@ -131,6 +133,7 @@ impl Start<'_> {
             paths: self.paths,
             logs: Arc::clone(&self.logs),
             main: main.clone(),
+            identity,
             pid,
             gateway,
             signals,
@@ -157,12 +160,13 @@ fn runtime() -> io::Result<Runtime> {
         .build()
 }
 
-/// For this user alone, as nginx does: there are bodies of requests in it.
-fn create_directory(path: &Path) -> io::Result<()> {
+/// For the user of the workers alone, as nginx does: there are bodies of requests in it.
+fn create_directory(path: &Path, identity: Option<&Identity>) -> io::Result<()> {
     match DirBuilder::new().mode(0o700).create(path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        outcome => outcome,
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        Ok(()) | Err(_) => {}
     }
+    identity.map_or(Ok(()), |identity| identity.own(path))
 }
 
 /// A process that serves.
@@ -171,6 +175,8 @@ struct Running<'a> {
     paths: &'a Paths,
     logs: Arc<ErrorLogs>,
     main: Main,
+    /// Who the workers are.
+    identity: Option<Identity>,
     pid: PidFile,
     gateway: Gateway,
     signals: Signals,
@@ -222,7 +228,7 @@ impl Running<'_> {
             .open(&main.error_log)
             .map_err(|error| error.to_string())?;
         for path in document.temp_paths() {
-            let created = create_directory(path);
+            let created = create_directory(path, self.identity.as_ref());
             created.map_err(|error| format!("mkdir() \"{}\" failed: {error}", path.display()))?;
         }
         let moved =
@@ -235,6 +241,9 @@ impl Running<'_> {
         self.gateway
             .reload(config)
             .map_err(|error| error.to_string())?;
+        if main.user != self.main.user {
+            self.log(Level::Warn, "user has its new value after the next start");
+        }
         if let Some(moved) = moved {
             self.pid = moved;
         }

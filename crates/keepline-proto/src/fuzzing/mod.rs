@@ -14,6 +14,7 @@
 pub mod feed;
 mod ops;
 pub mod pair;
+mod proxy;
 pub mod said;
 pub mod second;
 
@@ -26,6 +27,7 @@ use feed::{Ask, Outcome, Setup, Split, feed};
 use said::Said;
 
 pub use ops::connection_ops;
+pub use proxy::proxy_protocol;
 
 /// Takes bytes off the front of the input, zeros when it is used up.
 #[derive(Debug)]

@@ -7,11 +7,12 @@ use crate::fuzzing;
 /// A fuzz target: its name, which is that of its corpus, and its function.
 type Target = (&'static str, fn(&[u8]));
 
-const TARGETS: [Target; 4] = [
+const TARGETS: [Target; 5] = [
     ("head", fuzzing::head),
     ("chunked", fuzzing::chunked),
     ("connection_splits", fuzzing::connection_splits),
     ("connection_ops", fuzzing::connection_ops),
+    ("proxy_protocol", fuzzing::proxy_protocol),
 ];
 
 fn corpus(target: &str) -> Vec<PathBuf> {

@@ -38,11 +38,20 @@ pub(crate) struct Route {
     pub(crate) tls: TlsRoute,
     /// The local address that the socket is bound to. Port 0: any.
     pub(crate) local: Option<SocketAddr>,
+    /// The socket's buffers.
+    pub(crate) buffers: SocketBuffers,
     /// Whatever keeps connections of one origin apart.
     pub(crate) tag: u64,
     /// HTTP/2 is offered to the server, or spoken without asking. Whoever needs HTTP/1.1 (the raw
     /// layer, an upgrade) has connections of its own, as in Go.
     pub(crate) http2: bool,
+}
+
+/// The sizes of a socket's buffers in bytes; `None` is what the system chooses, and changes as it sees fit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub(crate) struct SocketBuffers {
+    pub(crate) receive: Option<usize>,
+    pub(crate) send: Option<usize>,
 }
 
 /// Where the socket leads.
@@ -157,6 +166,7 @@ impl Route {
             #[cfg(feature = "tls")]
             tls: TlsRoute::default(),
             local: None,
+            buffers: SocketBuffers::default(),
             tag: 0,
             http2: false,
         }

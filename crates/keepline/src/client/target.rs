@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use http::Uri;
 
-use super::key::{Key, Origin, Route, Via};
+use super::key::{Key, Origin, Route, SocketBuffers, Via};
 use super::proxy::Proxy;
 use crate::error::Error;
 #[cfg(feature = "tls")]
@@ -145,6 +145,13 @@ impl TargetBuilder {
         self.change(|route| route.local = Some(address))
     }
 
+    /// Gives the socket buffers of these sizes in bytes (`SO_RCVBUF`, `SO_SNDBUF`), of which the system may make
+    /// others. Default, and for `None`: it sizes them itself, as the connection needs. Without effect for a
+    /// Unix socket.
+    pub fn socket_buffers(self, receive: Option<usize>, send: Option<usize>) -> Self {
+        self.change(|route| route.buffers = SocketBuffers { receive, send })
+    }
+
     /// Keeps connections apart that would otherwise be shared: those of equal targets with
     /// different tags are not. Default 0, as for a typed request.
     pub fn tag(self, tag: u64) -> Self {
@@ -160,6 +167,7 @@ impl TargetBuilder {
         let mut route = self.route?;
         if matches!(route.via, Via::Unix(_)) {
             route.local = None;
+            route.buffers = SocketBuffers::default();
         }
         Ok(Target(route.into()))
     }
@@ -205,6 +213,8 @@ mod tests {
             || builder("https://a").unix("/run/a"),
             || builder("http://a").local_address(address("127.0.0.1:0")),
             || builder("http://a").local_address(address("127.0.0.2:0")),
+            || builder("http://a").socket_buffers(Some(4096), None),
+            || builder("http://a").socket_buffers(None, Some(4096)),
             || builder("http://a").tag(1),
             || builder("http://a").proxy(proxy("http://p")),
             || builder("http://a").proxy(proxy("https://p")),

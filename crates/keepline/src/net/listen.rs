@@ -57,6 +57,7 @@ impl Default for BindOptions {
 pub struct Listener {
     kind: Kind,
     nodelay: bool,
+    is_announced: bool,
 }
 
 enum Kind {
@@ -154,10 +155,34 @@ fn bound(address: SocketAddr, options: BindOptions, shared: bool) -> io::Result<
 impl Listener {
     fn new(socket: Socket, options: BindOptions) -> io::Result<Self> {
         socket.listen(options.backlog)?;
-        Ok(Self {
+        Ok(Self::over(socket, options))
+    }
+
+    /// A socket that listens already, and does not block.
+    pub(super) const fn over(socket: Socket, options: BindOptions) -> Self {
+        Self {
             kind: Kind::Unregistered(socket),
             nodelay: options.nodelay,
-        })
+            is_announced: false,
+        }
+    }
+
+    /// Each connection begins with a header of the PROXY protocol (version 1 or 2), in which a
+    /// balancer says whose connection it passes on; before TLS. Default: none does.
+    ///
+    /// That client is the peer then: of requests, of limits and in logs. A connection that
+    /// begins otherwise is closed, within the head timeout, and so is one whose client has too many;
+    /// one that the balancer opened for itself (LOCAL, UNKNOWN) keeps the balancer's address. A
+    /// header may say anything: let only balancers reach such a listener.
+    #[must_use]
+    pub const fn proxy_protocol(mut self, is_required: bool) -> Self {
+        self.is_announced = is_required;
+        self
+    }
+
+    /// Connections begin with a header of the PROXY protocol.
+    pub(crate) const fn is_announced(&self) -> bool {
+        self.is_announced
     }
 
     /// Where it listens; `None` for a Unix socket.
@@ -171,7 +196,8 @@ impl Listener {
     }
 
     /// Another handle on the same socket, with the same queue of connections: as long as one is there, none
-    /// of them is lost.
+    /// of them is lost. For a further worker where a socket cannot be bound again ([`bind_workers`] has
+    /// a queue for each).
     ///
     /// # Errors
     /// Those of the system; also if the socket is being served already.
@@ -183,9 +209,15 @@ impl Listener {
                 return Err(io::Error::other("the listener belongs to a runtime"));
             }
         };
+        let Self {
+            nodelay,
+            is_announced,
+            ..
+        } = *self;
         Ok(Self {
             kind,
-            nodelay: self.nodelay,
+            nodelay,
+            is_announced,
         })
     }
 
@@ -229,6 +261,7 @@ impl From<TcpListener> for Listener {
         Self {
             kind: Kind::Tcp(tcp),
             nodelay: true,
+            is_announced: false,
         }
     }
 }
@@ -238,6 +271,7 @@ impl From<UnixListener> for Listener {
         Self {
             kind: Kind::Unix(unix),
             nodelay: false,
+            is_announced: false,
         }
     }
 }
@@ -250,6 +284,7 @@ impl From<std::net::TcpListener> for Listener {
         Self {
             kind: Kind::Unregistered(socket),
             nodelay: true,
+            is_announced: false,
         }
     }
 }
@@ -259,6 +294,7 @@ impl From<StdUnixListener> for Listener {
         Self {
             kind: Kind::UnregisteredUnix(unix),
             nodelay: false,
+            is_announced: false,
         }
     }
 }

@@ -3,6 +3,8 @@
 mod arrived;
 #[cfg(all(feature = "client", feature = "hickory"))]
 mod hickory;
+#[cfg(feature = "socket-activation")]
+mod inherited;
 #[cfg(feature = "client")]
 mod keep_alive;
 #[cfg(feature = "server")]
@@ -19,6 +21,8 @@ pub(crate) use arrived::Arrived;
 pub(crate) use arrived::is_given_up;
 #[cfg(all(feature = "client", feature = "hickory"))]
 pub use hickory::{Asks, Families, Hickory};
+#[cfg(feature = "socket-activation")]
+pub use inherited::{Inherited, inherited_listeners};
 #[cfg(feature = "client")]
 pub use keep_alive::TcpKeepAlive;
 #[cfg(feature = "server")]

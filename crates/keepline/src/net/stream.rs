@@ -40,6 +40,17 @@ pub enum PeerAddr {
     Unknown,
 }
 
+#[cfg(feature = "server")]
+impl PeerAddr {
+    /// By what it is limited: an address, however it is written.
+    pub(crate) const fn counted_as(self) -> Option<std::net::IpAddr> {
+        match self {
+            Self::Tcp(address) => Some(address.ip().to_canonical()),
+            Self::Unix | Self::Unknown => None,
+        }
+    }
+}
+
 impl fmt::Display for PeerAddr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

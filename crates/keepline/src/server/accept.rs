@@ -69,9 +69,12 @@ pub(super) async fn accept_loop<H: Speaks>(shard: &Arc<Shard>, listener: &Listen
         match accepted {
             Ok((stream, peer)) => {
                 pause = None;
-                match admit(shard, peer).await {
+                // Of a balancer's connection nobody knows yet whose it is.
+                let known = (!listener.is_announced()).then_some(peer);
+                match admit(shard, known).await {
                     Some(Ok(place)) => {
-                        let registration = shard.open(peer, place);
+                        let mut registration = shard.open(peer, place);
+                        registration.is_announced = listener.is_announced();
                         let serving = serve_connection(registration, stream, handler.clone());
                         tokio::spawn(serving);
                     }
@@ -103,14 +106,11 @@ async fn next(shard: &Shard, listener: &Listener) -> Option<io::Result<(Stream, 
 }
 
 /// Enters an accepted connection into the census, if there is one.
-async fn admit(shard: &Shard, peer: PeerAddr) -> Option<Result<Option<usize>, Full>> {
+async fn admit(shard: &Shard, peer: Option<PeerAddr>) -> Option<Result<Option<usize>, Full>> {
     let Some(census) = &shard.hub.census else {
         return Some(Ok(None));
     };
-    let address = match peer {
-        PeerAddr::Tcp(address) => Some(address.ip().to_canonical()),
-        PeerAddr::Unix | PeerAddr::Unknown => None,
-    };
+    let address = peer.and_then(PeerAddr::counted_as);
     loop {
         match census.admit(address) {
             // Another worker was faster: it waits for the next room.

@@ -58,6 +58,15 @@ impl ServerBuilder {
         self
     }
 
+    /// What counts as progress of a response: at least so many bytes have to be taken in each
+    /// [`write_timeout`](Self::write_timeout) that is spent waiting for the client. Default 1. More
+    /// stops clients that read a byte now and then to hold a connection (*slow read*; nginx and
+    /// Go know no such bound). Of HTTP/1.1; HTTP/2 counts each byte.
+    pub const fn write_progress(mut self, bytes: u64) -> Self {
+        self.0.terms.write_progress = bytes;
+        self
+    }
+
     /// How long a connection may be idle between requests; then it is closed without a word.
     /// Default 75 s, as nginx: longer than the 60 s after which most balancers and clients give
     /// an idle connection up themselves, which is what avoids failed requests.

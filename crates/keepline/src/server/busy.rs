@@ -80,8 +80,8 @@ pub(super) async fn serve_requests<H: Speaks>(
             Sniffed::Http2(input) => {
                 let settings = core.hub().settings.http2.unwrap_or_default();
                 let session = Box::pin(handler.serve_http2(&mut core, stream, input, settings));
-                let reason = session.await;
-                return (Rest::Abort(reason), core, Stream::gone());
+                let (rest, stream) = session.await;
+                return (rest, core, stream);
             }
             Sniffed::Other(other) => {
                 head_wait = Some((since, core.deadline.at()));

@@ -146,6 +146,23 @@ impl State {
         Ok((entry, waker))
     }
 
+    /// Counts a connection that was entered without an address as that of `peer`, and may make
+    /// one of its idle ones go for it.
+    fn name(&mut self, entry: usize, peer: IpAddr) -> Result<Option<Waker>, Full> {
+        let Some(limit) = self.limits.per_peer else {
+            return Ok(None);
+        };
+        let known = self.peers.get(&peer).filter(|known| known.counted >= limit);
+        let evicted = match known {
+            Some(full) => Some(full.idle.front().ok_or(Full::OfPeer)?),
+            None => None,
+        };
+        let waker = evicted.and_then(|evicted| self.evict(evicted));
+        self.peers.entry(peer).or_default().counted += 1;
+        self.entries[entry].peer = Some(peer);
+        Ok(waker)
+    }
+
     fn evict(&mut self, entry: usize) -> Option<Waker> {
         self.unlist(entry);
         self.uncount(entry);
@@ -253,6 +270,15 @@ impl Census {
             waker.wake();
         }
         Ok(entry)
+    }
+
+    /// Counts a connection as that of `peer`, whose it has turned out to be.
+    pub(super) fn name(&self, entry: usize, peer: IpAddr) -> Result<(), Full> {
+        let waker = self.state().name(entry, peer)?;
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        Ok(())
     }
 
     /// Tells the longest idle connection to go, for the sake of what is not a connection (files).

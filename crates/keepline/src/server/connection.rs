@@ -38,6 +38,14 @@ pub(super) fn serve_connection<H: Speaks>(
     // take room twice in every idle task.
     async move {
         watch(&core.registration).await;
+        if core.registration.is_announced {
+            let reading = Box::pin(super::announced::read_announced(&mut core, &mut stream));
+            match unless_aborted(&hub, reading).await {
+                Some(Ok(())) => core.wait_for_first(&hub.receptions.look().reception),
+                Some(Err(reason)) => return finish(core, stream, reason),
+                None => return CloseReason::Shutdown,
+            }
+        }
         #[cfg(feature = "tls")]
         let tls = if H::HTTP2 {
             &hub.typed_tls
@@ -63,10 +71,10 @@ pub(super) fn serve_connection<H: Speaks>(
                 return Box::pin(http2(core, stream, BytesMut::new(), handler)).await;
             }
         }
-        let reason = loop {
+        let last = loop {
             let input = match poll_fn(|cx| poll_first(&mut core, &mut stream, None, cx)).await {
                 First::Input(input) => input,
-                First::End(reason) => break reason,
+                First::End(reason) => break Rest::Close(reason),
                 First::Cooled => continue,
             };
             core.note_busy();
@@ -78,17 +86,10 @@ pub(super) fn serve_connection<H: Speaks>(
             (core, stream) = (idle_core, idle_stream);
             match rest {
                 Rest::Idle => core.deadline.set_at(core.rests_until),
-                Rest::Close(reason) => break reason,
-                Rest::Abort(reason) => return finish(core, stream, reason),
-                Rest::Linger(reason, limits) => {
-                    let linger = linger(&mut stream, &mut core, limits);
-                    unless_aborted(&hub, Box::pin(linger)).await;
-                    return finish(core, stream, reason);
-                }
+                last => break last,
             }
         };
-        say_goodbye(&mut stream).await;
-        finish(core, stream, reason)
+        Box::pin(end(core, stream, last, &hub)).await
     }
 }
 
@@ -104,9 +105,28 @@ async fn http2<H: Speaks>(
     let settings = hub.settings.http2.unwrap_or_default();
     let session = Box::pin(handler.serve_http2(&mut core, stream, input, settings));
     match unless_aborted(&hub, session).await {
-        Some(reason) => finish(core, Stream::gone(), reason),
+        Some((rest, stream)) => end(core, stream, rest, &hub).await,
         None => CloseReason::Shutdown,
     }
+}
+
+/// Closes a connection as its last busy period, or its rest, has ended.
+async fn end(mut core: Core, mut stream: Stream, rest: Rest, hub: &Hub) -> CloseReason {
+    let reason = match rest {
+        // Nobody who goes on resting is asked to end.
+        Rest::Idle => CloseReason::Shutdown,
+        Rest::Abort(reason) => reason,
+        Rest::Close(reason) => {
+            say_goodbye(&mut stream).await;
+            reason
+        }
+        Rest::Linger(reason, limits) => {
+            let linger = linger(&mut stream, &mut core, limits);
+            unless_aborted(hub, Box::pin(linger)).await;
+            reason
+        }
+    };
+    finish(core, stream, reason)
 }
 
 /// Whoever shuts the server down wakes this task from now on.

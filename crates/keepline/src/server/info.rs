@@ -42,7 +42,8 @@ impl RequestInfo {
         now.saturating_duration_since(self.opened)
     }
 
-    /// The other end.
+    /// The other end; the client that a header of the PROXY protocol names, where the listener
+    /// [asks for one](crate::net::Listener::proxy_protocol).
     #[must_use]
     pub const fn peer(&self) -> PeerAddr {
         self.peer

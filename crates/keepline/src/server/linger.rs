@@ -19,6 +19,10 @@ use crate::net::Stream;
 
 /// Reads of a lingering close: most of what comes is the rest of an upload.
 const DISCARDED_AT_ONCE: usize = 64 * 1024;
+/// What is thrown away of one connection before others have their turn, in bytes. A client that sends
+/// as fast as it is read never lets a loop come to its end by itself, and hundreds of them would keep
+/// those waiting who are to be answered.
+pub(super) const DISCARDED_IN_A_TURN: usize = 256 * 1024;
 
 /// Reads the rest of the request body.
 ///
@@ -102,11 +106,13 @@ pub(super) async fn discard(
             }
         }
         let mut discarded = BytesMut::new();
-        loop {
+        let mut left = DISCARDED_IN_A_TURN;
+        while left > 0 {
             discarded.clear();
             discarded.reserve(DISCARDED_AT_ONCE);
             match stream.poll_read(cx, &mut discarded) {
-                Poll::Ready(Ok(1..)) => {
+                Poll::Ready(Ok(read @ 1..)) => {
+                    left = left.saturating_sub(read);
                     let now = Instant::now();
                     // A client that always has more never lets the timer have its turn.
                     if end.is_some_and(|end| now >= end) {
@@ -118,6 +124,8 @@ pub(super) async fn discard(
                 Poll::Pending => return deadline.poll(cx),
             }
         }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     })
     .await;
 }

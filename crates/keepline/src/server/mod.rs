@@ -34,6 +34,7 @@
 mod accept;
 mod access;
 mod after;
+mod announced;
 mod builder;
 mod busy;
 mod census;

@@ -1,7 +1,7 @@
-//! Whether a request body that is waited for makes enough progress.
+//! Whether content that is waited for, or that waits to be taken, makes enough progress.
 //!
-//! Only the time that is spent waiting for the client counts: a reader that takes its time costs
-//! the client nothing. Where each byte is progress (the default), no clock is read for it.
+//! Only the time that is spent waiting for the client counts: a reader, or a source, that takes its
+//! time costs the client nothing. Where each byte is progress (the default), no clock is read for it.
 
 use std::time::Duration;
 
@@ -10,10 +10,41 @@ use tokio::time::Instant;
 use super::terms::Terms;
 use crate::deadline::Deadline;
 
-/// The waits for one request body.
+/// What is enough.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct BodyWait {
-    /// Bytes that had been read at the last progress.
+pub(super) struct Pace {
+    /// In so much time …
+    timeout: Option<Duration>,
+    /// … so many bytes.
+    bytes: u64,
+    /// And all of them in this.
+    in_all: Option<Duration>,
+}
+
+impl Pace {
+    /// Of the request body.
+    pub(super) const fn of_body(terms: &Terms) -> Self {
+        Self {
+            timeout: terms.body_timeout,
+            bytes: terms.body_progress,
+            in_all: terms.body_deadline,
+        }
+    }
+
+    /// Of what is sent.
+    pub(super) const fn of_response(terms: &Terms) -> Self {
+        Self {
+            timeout: terms.write_timeout,
+            bytes: terms.write_progress,
+            in_all: None,
+        }
+    }
+}
+
+/// The waits for one request body, or for a client that takes what it is sent.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wait {
+    /// Bytes that had been moved at the last progress.
     mark: u64,
     /// How long has been waited since then, before the wait that is going on.
     waited: Duration,
@@ -23,7 +54,7 @@ pub(super) struct BodyWait {
     ends: Option<Instant>,
 }
 
-impl BodyWait {
+impl Wait {
     pub(super) const fn new(read: u64) -> Self {
         Self {
             mark: read,
@@ -34,8 +65,8 @@ impl BodyWait {
     }
 
     /// It is waited for, and so much has been read: moves `deadline` if that has changed something.
-    pub(super) fn await_more(&mut self, read: u64, terms: &Terms, deadline: &mut Deadline) {
-        let has_progress = read - self.mark >= terms.body_progress;
+    pub(super) fn await_more(&mut self, read: u64, pace: &Pace, deadline: &mut Deadline) {
+        let has_progress = read - self.mark >= pace.bytes;
         if self.since.is_some() && !has_progress {
             return;
         }
@@ -46,21 +77,19 @@ impl BodyWait {
         }
         self.since = Some(now);
         if self.ends.is_none() {
-            self.ends = terms.body_deadline.and_then(|limit| now.checked_add(limit));
+            self.ends = pace.in_all.and_then(|limit| now.checked_add(limit));
         }
-        let left = terms
-            .body_timeout
-            .map(|limit| limit.saturating_sub(self.waited));
+        let left = pace.timeout.map(|limit| limit.saturating_sub(self.waited));
         let stalls = left.and_then(|left| now.checked_add(left));
         deadline.set_at([stalls, self.ends].into_iter().flatten().min());
     }
 
-    /// A piece has come: it is no longer waited for.
-    pub(super) fn pause(&mut self, read: u64, terms: &Terms) {
+    /// A piece has come, or all has been taken: nothing is waited for.
+    pub(super) fn pause(&mut self, read: u64, pace: &Pace) {
         let Some(since) = self.since.take() else {
             return;
         };
-        if read - self.mark >= terms.body_progress {
+        if read - self.mark >= pace.bytes {
             self.mark = read;
             self.waited = Duration::ZERO;
         } else {
@@ -83,9 +112,10 @@ mod tests {
             ..Terms::default()
         };
         let start = Instant::now();
-        let mut wait = BodyWait::new(0);
+        let mut wait = Wait::new(0);
+        let terms = Pace::of_body(&terms);
         let mut deadline = Deadline::default();
-        let mut until = |wait: &mut BodyWait, read| {
+        let mut until = |wait: &mut Wait, read| {
             wait.await_more(read, &terms, &mut deadline);
             deadline.at().map(|at| (at - start).as_secs())
         };

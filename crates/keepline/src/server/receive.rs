@@ -13,7 +13,8 @@ use tokio::time::Instant;
 
 use super::after::Unread;
 use super::info::RequestInfo;
-use super::progress::BodyWait;
+use super::linger::DISCARDED_IN_A_TURN;
+use super::progress::{Pace, Wait};
 use super::wire::{Began, Wire, reason_of};
 use crate::driver::Incoming;
 use crate::error::{Error, ErrorKind, Phase};
@@ -90,7 +91,7 @@ impl Wire {
         self.status = None;
         self.terms = self.seen.reception.terms;
         self.content = 0;
-        self.body_wait = BodyWait::new(self.driver.bytes_read());
+        self.body_wait = Wait::new(self.driver.bytes_read());
         self.began = Began {
             received: self.driver.bytes_received(),
             queued: self.driver.bytes_queued(),
@@ -214,7 +215,8 @@ impl Wire {
     ) -> Poll<Result<Option<Bytes>, Error>> {
         loop {
             if let Poll::Ready(piece) = self.piece_here() {
-                self.body_wait.pause(self.driver.bytes_read(), &self.terms);
+                let pace = Pace::of_body(&self.terms);
+                self.body_wait.pause(self.driver.bytes_read(), &pace);
                 self.core.deadline.clear();
                 return Poll::Ready(piece);
             }
@@ -246,7 +248,8 @@ impl Wire {
     fn poll_body_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let read = self.driver.bytes_read();
         let deadline = &mut self.core.deadline;
-        self.body_wait.await_more(read, &self.terms, deadline);
+        let pace = Pace::of_body(&self.terms);
+        self.body_wait.await_more(read, &pace, deadline);
         self.core.deadline.poll(cx)
     }
 
@@ -290,7 +293,8 @@ impl Wire {
 
     /// Throws away what arrives of the request body, broken framing or not. Ready at its end.
     pub(super) fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        loop {
+        let mut left = DISCARDED_IN_A_TURN;
+        while left > 0 {
             match self.unread() {
                 Unread::Nothing => return Poll::Ready(()),
                 Unread::Rest(_) => match self.piece_here() {
@@ -301,7 +305,7 @@ impl Wire {
                 Unread::Lost => self.driver.discard_input(),
             }
             match ready!(self.driver.poll_fill(cx)) {
-                Ok(1..) => {}
+                Ok(read @ 1..) => left = left.saturating_sub(read),
                 Ok(0) | Err(_) => {
                     if self.unread() != Unread::Nothing {
                         self.lose(RemoteError::IncompleteBody { missing: None }.into());
@@ -310,5 +314,7 @@ impl Wire {
                 }
             }
         }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 }

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use super::census::{Census, CensusLimits};
+use super::census::{Census, CensusLimits, Full};
 use super::reception::{Reception, Receptions};
 use super::rest::WarmSeats;
 use super::settings::Settings;
@@ -191,6 +191,7 @@ impl Shard {
             id,
             peer,
             place,
+            is_announced: false,
             reason: CloseReason::Cancelled,
         };
         registration.change(ConnectionState::New);
@@ -293,6 +294,8 @@ pub(super) struct Registration {
     slot: u32,
     reason: CloseReason,
     place: Option<usize>,
+    /// A header of the PROXY protocol is to say whose it is.
+    pub(super) is_announced: bool,
 }
 
 impl Registration {
@@ -314,6 +317,16 @@ impl Registration {
 
     fn census(&self) -> Option<(&Census, usize)> {
         Some((self.shard.hub.census.as_ref()?, self.place?))
+    }
+
+    /// It is known now whose it is: `peer`, or still that of the socket. It has been entered without
+    /// an address.
+    pub(super) fn name(&mut self, peer: Option<PeerAddr>) -> Result<(), Full> {
+        self.peer = peer.unwrap_or(self.peer);
+        match (self.census(), self.peer.counted_as()) {
+            (Some((census, place)), Some(address)) => census.name(place, address),
+            _ => Ok(()),
+        }
     }
 
     /// It is idle from now on, and may be told to go to make room.

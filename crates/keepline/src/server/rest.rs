@@ -90,7 +90,7 @@ pub(super) async fn rest(wire: &mut Wire) -> Result<(), Rest> {
     wire.core.deadline.set_at(Some(end.unwrap_or(cools)));
     match poll_fn(|cx| poll_first(&mut wire.core, &mut wire.driver.stream, Some(cools), cx)).await {
         First::Input(input) => {
-            wire.driver.restart(input);
+            wire.restart(input);
             wire.is_pipelined = false;
             wire.core.deadline.clear();
             wire.core.registration.change(ConnectionState::Active);

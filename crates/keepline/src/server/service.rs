@@ -22,14 +22,15 @@ use super::speaks::Speaks;
 use super::wire::Wire;
 #[cfg(feature = "http2")]
 use super::{
+    busy::Rest,
     http2::{Http2, serve_session},
     wire::Core,
 };
 use crate::Body;
 use crate::error::{BoxError, Error, ErrorKind};
-use crate::upgrade::{self, Promise};
 #[cfg(feature = "http2")]
-use crate::{CloseReason, net::Stream};
+use crate::net::Stream;
+use crate::upgrade::{self, Promise};
 #[cfg(feature = "http2")]
 use bytes::BytesMut;
 
@@ -166,7 +167,7 @@ where
         stream: Stream,
         input: BytesMut,
         settings: Http2,
-    ) -> CloseReason {
+    ) -> (Rest, Stream) {
         serve_session(core, stream, input, &mut self.0, settings).await
     }
 }

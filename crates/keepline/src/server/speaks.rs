@@ -12,7 +12,7 @@ use bytes::BytesMut;
 use super::exchange::{Exchange, Handler};
 use super::refused::Refused;
 #[cfg(feature = "http2")]
-use super::{http2, wire::Core};
+use super::{busy::Rest, http2, wire::Core};
 #[cfg(feature = "http2")]
 use crate::CloseReason;
 use crate::error::Error;
@@ -31,7 +31,8 @@ pub(super) trait Speaks: Handler {
     /// does not take. A raw handler chooses for itself, by [`Exchange::hang_up`].
     const RESETS_THE_STUCK: bool;
 
-    /// Serves HTTP/2 on the connection to its end; called only where [`HTTP2`](Self::HTTP2) holds.
+    /// Serves HTTP/2 on the connection to its end, and says how it is to be closed; called only
+    /// where [`HTTP2`](Self::HTTP2) holds.
     #[cfg(feature = "http2")]
     fn serve_http2(
         &mut self,
@@ -39,7 +40,7 @@ pub(super) trait Speaks: Handler {
         stream: Stream,
         input: BytesMut,
         settings: http2::Http2,
-    ) -> impl Future<Output = CloseReason> + Send;
+    ) -> impl Future<Output = (Rest, Stream)> + Send;
 }
 
 /// A handler of the raw exchange.
@@ -64,10 +65,10 @@ impl<H: Handler> Speaks for Raw<H> {
     async fn serve_http2(
         &mut self,
         _: &mut Core,
-        _: Stream,
+        stream: Stream,
         _: BytesMut,
         _: http2::Http2,
-    ) -> CloseReason {
-        CloseReason::ProtocolError
+    ) -> (Rest, Stream) {
+        (Rest::Abort(CloseReason::ProtocolError), stream)
     }
 }

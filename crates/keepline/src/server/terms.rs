@@ -26,6 +26,9 @@ pub struct Terms {
     pub max_body: Option<u64>,
     /// How long the response may make no progress while it is being sent.
     pub write_timeout: Option<Duration>,
+    /// Bytes that count as progress of what is sent: in each `write_timeout` that is spent waiting
+    /// for the client it has to take at least so many. At least 1.
+    pub write_progress: u64,
     /// How long the connection may be idle after this exchange. Zero closes it after the answer,
     /// which says so.
     pub idle_timeout: Option<Duration>,
@@ -100,6 +103,7 @@ impl Default for Terms {
             body_deadline: None,
             max_body: None,
             write_timeout: Some(seconds(30)),
+            write_progress: 1,
             idle_timeout: Some(seconds(75)),
             min_idle: Duration::ZERO,
             told_idle_seconds: None,

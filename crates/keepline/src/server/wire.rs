@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use super::access::Answer;
 use super::after::Unread;
 use super::pause::Resting;
-use super::progress::BodyWait;
+use super::progress::{Pace, Wait};
 use super::receive::{Continue, Lost};
 use super::reception::{Reception, Seen};
 use super::registry::{Hub, Registration};
@@ -153,9 +153,9 @@ pub(super) struct Wire {
     write_deadline: Deadline,
     /// The deadline of a service; it has a timer of its own only where it is set.
     pub(super) handler_deadline: Deadline,
-    /// Bytes written when progress was last noted.
-    written: u64,
-    pub(super) body_wait: BodyWait,
+    /// How long the client has been waited for that has to take what is queued.
+    write_wait: Wait,
+    pub(super) body_wait: Wait,
     /// Content of the request that has been received.
     pub(super) content: u64,
     pub(super) awaits: Continue,
@@ -199,8 +199,8 @@ impl Wire {
             terms,
             write_deadline: Deadline::default(),
             handler_deadline: Deadline::default(),
-            written: 0,
-            body_wait: BodyWait::new(0),
+            write_wait: Wait::new(0),
+            body_wait: Wait::new(0),
             content: 0,
             awaits: Continue::Unneeded,
             closing: None,
@@ -250,19 +250,25 @@ impl Wire {
         Poll::Pending
     }
 
+    /// Goes on with the first bytes of a further request; the driver counts anew.
+    pub(super) fn restart(&mut self, input: BytesMut) {
+        self.driver.restart(input);
+        self.write_wait = Wait::new(self.driver.bytes_written());
+    }
+
     /// Writes all that is queued, within the limit for making progress.
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         match self.driver.poll_flush(cx) {
             Poll::Ready(outcome) => {
+                let pace = Pace::of_response(&self.terms);
+                self.write_wait.pause(self.driver.bytes_written(), &pace);
                 self.write_deadline.clear();
                 Poll::Ready(outcome.map_err(|error| self.fail_to_write(error.into())))
             }
             Poll::Pending => {
-                let written = self.driver.bytes_written();
-                if self.write_deadline.at().is_none() || written != self.written {
-                    self.written = written;
-                    self.write_deadline.set(self.terms.write_timeout);
-                }
+                let pace = Pace::of_response(&self.terms);
+                let (written, deadline) = (self.driver.bytes_written(), &mut self.write_deadline);
+                self.write_wait.await_more(written, &pace, deadline);
                 ready!(self.write_deadline.poll(cx));
                 let error = Error::timeout(Phase::Write);
                 Poll::Ready(Err(self.fail_to_write(error)))

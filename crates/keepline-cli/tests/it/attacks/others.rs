@@ -81,7 +81,7 @@ async fn ask(port: u16, pid: u32, client: usize, stop: Arc<AtomicBool>) -> Seen 
                 kept = Some(wire).filter(|_| client.is_multiple_of(2));
             }
             // It had been idle for longer than may be, or made room.
-            Err(Trouble::Lost) => {}
+            Err(Trouble::Lost(_)) => {}
             Err(Trouble::Refused) => seen.refused += 1,
             Err(Trouble::Wrong(what)) => seen.wrong.push(what),
         }

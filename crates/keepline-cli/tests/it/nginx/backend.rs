@@ -1,7 +1,7 @@
 //! A backend whose every byte a case decides, on a port that is known before the gateway starts.
 
 use std::future::poll_fn;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::task::Poll;
 
 use keepline_testkit::sockets::ReservedPort;
@@ -19,6 +19,8 @@ pub(crate) struct Backend {
     listener: Option<TcpListener>,
     /// In the order in which they were accepted.
     connections: Vec<Wire>,
+    /// Where each comes from.
+    from: Vec<IpAddr>,
     /// The place of the one whose request came last.
     current: usize,
     /// How many of them a step has named so far.
@@ -43,6 +45,7 @@ impl Backend {
             _port: port,
             listener,
             connections: Vec::new(),
+            from: Vec::new(),
             current: 0,
             named: 0,
         }
@@ -78,7 +81,11 @@ impl Backend {
         };
         self.named = self.named.max(self.current + 1);
         let request = message::request(&mut self.connections[self.current], with_body).await;
-        format!("connection {} | {request}", self.current + 1)
+        let from = match self.from[self.current] {
+            ip if ip == Ipv4Addr::LOCALHOST => String::new(),
+            ip => format!(" from {ip}"),
+        };
+        format!("connection {}{from} | {request}", self.current + 1)
     }
 
     /// Waits for a connection that no step has named yet, and makes it current.
@@ -121,7 +128,8 @@ impl Backend {
             return false;
         };
         match listener.poll_accept(cx) {
-            Poll::Ready(Ok((stream, _))) => {
+            Poll::Ready(Ok((stream, from))) => {
+                self.from.push(from.ip());
                 self.connections.push(Wire::new(stream));
                 true
             }

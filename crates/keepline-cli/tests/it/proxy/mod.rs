@@ -3,12 +3,14 @@
 //! - `options`: what it says and does without serving;
 //! - `life`: from the pid file to the last request, and every signal;
 //! - `reload`: what a reload changes;
+//! - `user`: who serves;
 //! - `examples`: the configurations of `examples/nginx`.
 
 mod examples;
 mod life;
 mod options;
 mod reload;
+mod user;
 
 use std::fs;
 use std::net::SocketAddr;

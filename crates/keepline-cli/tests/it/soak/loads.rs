@@ -61,7 +61,11 @@ impl Round {
                 let dice = Dice::new(dice.throw());
                 match behave(round.clone(), dice).await {
                     Ok(()) => {}
-                    Err(Trouble::Lost) => round.tally.lost(),
+                    Err(Trouble::Lost(lost)) => {
+                        round
+                            .tally
+                            .note_lost(lost.idle, &format!("HTTP/1.1: {lost}"));
+                    }
                     Err(trouble @ (Trouble::Refused | Trouble::Wrong(_))) => {
                         round.tally.note_wrong(format!("{trouble:?}"));
                         // Not as fast as it can.

@@ -1,8 +1,8 @@
 //! A connection of a client that reads answers by itself, whatever it asked.
 
-use std::io;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use std::{fmt, io};
 
 use keepline_testkit::head_length;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -15,10 +15,31 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(crate) enum Trouble {
     /// The connection was closed before a byte of it came, after it had served.
-    Lost,
+    Lost(Lost),
     /// The same on a connection that had not served yet.
     Refused,
     Wrong(String),
+}
+
+/// A connection that was closed where an answer was awaited.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Lost {
+    /// Between the last answer and the request.
+    pub(crate) idle: Duration,
+    answers: u64,
+    age: Duration,
+    end: Option<io::ErrorKind>,
+}
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { answers, age, .. } = self;
+        write!(f, "after {answers} answers in {age:?}, by ")?;
+        match self.end {
+            Some(kind) => write!(f, "{kind}"),
+            None => f.write_str("an orderly end"),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -33,6 +54,11 @@ pub(crate) struct Wire {
     pub(crate) stream: TcpStream,
     unread: Vec<u8>,
     answers: u64,
+    opened: Instant,
+    /// When the last answer was complete.
+    answered: Instant,
+    /// How long it had been idle when it was asked last.
+    idle: Duration,
     /// A pause before each read, and how much it reads then.
     pub(crate) pace: Option<(Duration, usize)>,
 }
@@ -46,6 +72,9 @@ impl Wire {
                 stream,
                 unread: Vec::new(),
                 answers: 0,
+                opened: Instant::now(),
+                answered: Instant::now(),
+                idle: Duration::ZERO,
                 pace: None,
             }),
             Ok(Err(error)) => Err(Trouble::Wrong(format!("cannot connect: {error}"))),
@@ -55,6 +84,7 @@ impl Wire {
 
     /// Sends as far as the server takes it: one that closes early has answered.
     pub(crate) async fn send(&mut self, bytes: &[u8]) {
+        self.idle = self.answered.elapsed();
         let _ = tokio::time::timeout(PATIENCE, self.stream.write_all(bytes)).await;
     }
 
@@ -80,6 +110,7 @@ impl Wire {
             self.exactly(length.unwrap_or(0)).await?
         };
         self.answers += 1;
+        self.answered = Instant::now();
         let says_close = field("connection") == Some("close");
         Ok(Answer {
             status,
@@ -136,7 +167,12 @@ impl Wire {
             Err(error) if error.kind() == io::ErrorKind::TimedOut => {
                 Err(Trouble::Wrong(format!("silence after {came} bytes")))
             }
-            _ if came == 0 && self.answers > 0 => Err(Trouble::Lost),
+            end if came == 0 && self.answers > 0 => Err(Trouble::Lost(Lost {
+                idle: self.idle,
+                answers: self.answers,
+                age: self.opened.elapsed(),
+                end: end.err().map(|error| error.kind()),
+            })),
             _ if came == 0 => Err(Trouble::Refused),
             end => Err(Trouble::Wrong(format!(
                 "{end:?} after {came} bytes of an answer"

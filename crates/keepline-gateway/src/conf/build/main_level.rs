@@ -83,8 +83,10 @@ fn setting(
         "user" => {
             let group = directive.args.get(1).map(|word| word.text.as_str().into());
             main.user = Some((directive.text(0)?.into(), group));
-            let reason = "the process stays who started it";
-            builder.ignore("user", &directive.name.place, reason);
+            if !rustix::process::geteuid().is_root() {
+                let reason = "only a process of root can become somebody else";
+                builder.ignore("user", &directive.name.place, reason);
+            }
         }
         _ => return Err(super::not_taken(directive)),
     }

@@ -18,6 +18,7 @@ use tokio::time::{Instant, timeout_at};
 
 pub(super) use self::order::ATTEMPT_DELAY;
 use self::race::Lost;
+use self::socket::LocalEnd;
 pub(crate) use self::socket::SocketSettings;
 use super::Shared;
 use super::event::Event;
@@ -107,8 +108,8 @@ async fn open_socket(shared: &Arc<Shared>, key: &Key, dial: &Dial) -> Result<Ope
     dial.is_in(Phase::Connect);
     let stream = match (via, &shared.settings.dial.connector) {
         (Via::Address(address), _) => {
-            let local = local_address(shared, key);
-            connect_any(shared, &[*address], local, deadline)
+            let end = local_end(shared, key);
+            connect_any(shared, &[*address], end, deadline)
                 .await?
                 .into()
         }
@@ -134,8 +135,12 @@ async fn open_socket(shared: &Arc<Shared>, key: &Key, dial: &Dial) -> Result<Ope
     })
 }
 
-fn local_address(shared: &Shared, key: &Key) -> Option<SocketAddr> {
-    key.route().local.or(shared.settings.dial.socket.local)
+fn local_end(shared: &Shared, key: &Key) -> LocalEnd {
+    let route = key.route();
+    LocalEnd {
+        address: route.local.or(shared.settings.dial.socket.local),
+        buffers: route.buffers,
+    }
 }
 
 /// Resolves the host of a hop, and connects to one of its addresses.
@@ -161,11 +166,11 @@ async fn open_by_name(
             .as_ref()
             .and_then(|usage| usage.get(&address).copied())
     };
-    let local = local_address(shared, key);
-    let addresses = order::arrange(&resolved.addresses, hop.port, local, |address| {
+    let end = local_end(shared, key);
+    let addresses = order::arrange(&resolved.addresses, hop.port, end.address, |address| {
         used(address).unwrap_or(0)
     });
-    let tcp = connect_any(shared, &addresses, local, deadline).await?;
+    let tcp = connect_any(shared, &addresses, end, deadline).await?;
     let peer = tcp.peer_addr().map_err(not_connected)?;
     // A host that is an address does not move.
     let residence = match literal(&hop.host) {
@@ -338,11 +343,11 @@ async fn before<T>(
 async fn connect_any(
     shared: &Shared,
     addresses: &[SocketAddr],
-    local: Option<SocketAddr>,
+    end: LocalEnd,
     deadline: Option<Instant>,
 ) -> Result<TcpStream, Error> {
     let settings = &shared.settings.dial.socket;
-    let connect = |address| socket::open(address, local, settings);
+    let connect = |address| socket::open(address, end, settings);
     let outcome = race::race(addresses, deadline, connect).await;
     outcome.map_err(|lost| not_connected_to(&lost))
 }

@@ -2,11 +2,11 @@
 //!
 //! A session is the connection's own task; each request is a task beside it, which ends with the
 //! session. Between the two stands only the session's lock. `session` decides when it ends and
-//! why, `answer` is one request, `unread` what is
-//! left of its content then, `settings` what can be set, `sniff` how HTTP/2 without TLS is
-//! recognised.
+//! why, `answer` is one request, `unread` what is left of its content then, `lent` the stream,
+//! `settings` what can be set, `sniff` how HTTP/2 without TLS is recognised.
 
 mod answer;
+mod lent;
 mod session;
 mod settings;
 mod sniff;

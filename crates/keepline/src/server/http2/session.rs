@@ -1,7 +1,8 @@
 //! A session: requests come, are answered beside it, and at some time no more are taken.
 //!
 //! Invariant: a session ends with GOAWAY (RFC 9113 §6.8), after which the requests in progress are
-//! answered and no others, and with a reason. Nobody is waited for without a limit.
+//! answered and no others, and with a reason. Nobody is waited for without a limit. Where it is the
+//! server that ends it the connection lingers, as one of HTTP/1.1 does after its last answer.
 
 use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
@@ -16,24 +17,27 @@ use tokio::time::Instant;
 use tower_service::Service;
 
 use super::answer::{StreamEnd, answer};
+use super::lent::{Lent, Loan, lend};
 use super::settings::Http2;
 use crate::error::BoxError;
 use crate::net::Stream;
 use crate::server::RequestInfo;
+use crate::server::busy::Rest;
 use crate::server::registry::Phase;
 use crate::server::state::ConnectionState;
+use crate::server::terms::{Linger, LingerWhen, Terms};
 use crate::server::wire::Core;
-use crate::upgrade::Upgraded;
 use crate::{Body, CloseReason};
 
-/// Serves HTTP/2 on a stream to its end. `input` has been read of it already.
+/// Serves HTTP/2 on a stream to its end, and says how the connection is to be closed. `input` has
+/// been read of it already.
 pub(in crate::server) async fn serve_session<S, B>(
     core: &mut Core,
     stream: Stream,
     input: BytesMut,
     service: &mut S,
     settings: Http2,
-) -> CloseReason
+) -> (Rest, Stream)
 where
     S: Service<Request<Body>, Response = Response<B>> + Clone + Send + 'static,
     S::Future: Send + 'static,
@@ -42,8 +46,57 @@ where
     B::Error: Into<BoxError>,
 {
     let is_tls = stream.is_tls();
+    let (lent, loan) = lend(stream, input);
+    let end = serve_lent(core, lent, &loan, is_tls, service, settings).await;
+    // The session has been dropped.
+    let stream = loan.take_back().unwrap_or(Stream::gone());
+    if loan.is_full() {
+        // So that the kernel does not keep what the client does not take.
+        stream.reset_on_close();
+    }
+    (end.ending(core.hub().settings.terms.linger), stream)
+}
+
+/// How a session ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum SessionEnd {
+    /// All has been said and written, or the client has ended it.
+    Over(CloseReason),
+    /// The client has been waited for long enough.
+    GivenUp(CloseReason),
+}
+
+impl SessionEnd {
+    /// How its connection is closed.
+    const fn ending(self, linger: Linger) -> Rest {
+        match self {
+            Self::GivenUp(reason) => Rest::Abort(reason),
+            Self::Over(reason @ (CloseReason::PeerClosed | CloseReason::IoError)) => {
+                Rest::Abort(reason)
+            }
+            Self::Over(reason) if matches!(linger.when, LingerWhen::Never) => Rest::Close(reason),
+            Self::Over(reason) => Rest::Linger(reason, linger),
+        }
+    }
+}
+
+async fn serve_lent<S, B>(
+    core: &mut Core,
+    lent: Lent,
+    loan: &Loan,
+    is_tls: bool,
+    service: &mut S,
+    settings: Http2,
+) -> SessionEnd
+where
+    S: Service<Request<Body>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<BoxError> + 'static,
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
     let builder = settings.session();
-    let handshake = builder.handshake(Upgraded::new(stream, input));
+    let handshake = builder.handshake(lent);
     let limit = core.hub().settings.head_timeout;
     let shaken = match limit {
         Some(limit) => tokio::time::timeout(limit, handshake).await,
@@ -51,11 +104,12 @@ where
     };
     let connection = match shaken {
         Ok(Ok(connection)) => connection,
-        Ok(Err(error)) => return reason_of(&error),
-        Err(_) => return CloseReason::Timeout,
+        Ok(Err(error)) => return SessionEnd::Over(reason_of(&error)),
+        Err(_) => return SessionEnd::GivenUp(CloseReason::Timeout),
     };
     let mut session = Session {
         connection,
+        loan,
         requests: JoinSet::new(),
         idle_since: Some(Instant::now()),
         leaving: None,
@@ -70,12 +124,50 @@ where
 #[derive(Debug, Clone, Copy)]
 struct Leaving {
     reason: CloseReason,
-    /// When it is given up, once no request is in progress.
-    until: Option<Instant>,
+    /// The wait for the client, once no request is in progress.
+    wait: Option<LastWait>,
 }
 
-struct Session {
-    connection: Connection<Upgraded, Bytes>,
+/// A client is waited for that has to take what is queued, or to confirm the GOAWAY.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct LastWait {
+    /// What had been written when it last made progress.
+    written: u64,
+    /// More is to be written than the client takes.
+    is_full: bool,
+    /// When it is given up unless it makes further progress.
+    until: Option<Instant>,
+    /// When it is given up whatever it does.
+    ends: Option<Instant>,
+}
+
+impl LastWait {
+    /// The wait at `now`. A client that takes nothing of its answer has as long as it always has;
+    /// one that has got all of it and does not close is lingered for.
+    fn next(last: Option<Self>, now: Instant, written: u64, is_full: bool, terms: &Terms) -> Self {
+        let same = last.filter(|last| last.is_full == is_full);
+        if let Some(same) = same.filter(|last| last.written == written) {
+            return same;
+        }
+        let (patience, ends) = if is_full {
+            (terms.write_timeout, None)
+        } else {
+            let ends = same.map_or_else(|| now.checked_add(terms.linger.time), |last| last.ends);
+            (Some(terms.linger.timeout), ends)
+        };
+        let until = patience.and_then(|patience| now.checked_add(patience));
+        Self {
+            written,
+            is_full,
+            until: [until, ends].into_iter().flatten().min(),
+            ends,
+        }
+    }
+}
+
+struct Session<'l> {
+    connection: Connection<Lent, Bytes>,
+    loan: &'l Loan,
     requests: JoinSet<StreamEnd>,
     /// Since when no request has been in progress.
     idle_since: Option<Instant>,
@@ -118,7 +210,7 @@ fn farewell(facts: &Facts) -> Option<CloseReason> {
     has_come(facts.idle_until).then_some(CloseReason::IdleTimeout)
 }
 
-impl Session {
+impl Session<'_> {
     #[expect(
         clippy::needless_pass_by_ref_mut,
         reason = "a shared reference to a service cannot go to another thread"
@@ -128,7 +220,7 @@ impl Session {
         core: &mut Core,
         service: &mut S,
         cx: &mut Context<'_>,
-    ) -> Poll<CloseReason>
+    ) -> Poll<SessionEnd>
     where
         S: Service<Request<Body>, Response = Response<B>> + Clone + Send + 'static,
         S::Future: Send + 'static,
@@ -142,7 +234,7 @@ impl Session {
             }
             self.note_idle(core, cx);
             let facts = self.facts(core);
-            self.leave_if_due(&facts, core);
+            self.leave_if_due(&facts);
             match self.connection.poll_accept(cx) {
                 Poll::Ready(Some(Ok((request, respond)))) => {
                     self.start(core, service, request, respond);
@@ -150,20 +242,31 @@ impl Session {
                 }
                 Poll::Ready(Some(Err(error))) => {
                     let leaving = self.leaving.map(|leaving| leaving.reason);
-                    return Poll::Ready(leaving.unwrap_or_else(|| reason_of(&error)));
+                    let reason = leaving.unwrap_or_else(|| reason_of(&error));
+                    return Poll::Ready(match error.is_io() {
+                        true => SessionEnd::GivenUp(reason),
+                        false => SessionEnd::Over(reason),
+                    });
                 }
                 Poll::Ready(None) => {
                     let leaving = self.leaving.map(|leaving| leaving.reason);
-                    return Poll::Ready(leaving.unwrap_or(CloseReason::PeerClosed));
+                    let reason = leaving.unwrap_or(CloseReason::PeerClosed);
+                    return Poll::Ready(SessionEnd::Over(reason));
                 }
                 Poll::Pending => {}
             }
+            self.note_wait(core);
             core.deadline.set_at(self.next_look(&facts));
             ready!(core.deadline.poll(cx));
             if let Some(leaving) = self.leaving
-                && leaving.until.is_some_and(|until| Instant::now() >= until)
+                && let Some(wait) = leaving.wait
+                && wait.until.is_some_and(|until| Instant::now() >= until)
             {
-                return Poll::Ready(leaving.reason);
+                return Poll::Ready(SessionEnd::GivenUp(if wait.is_full {
+                    CloseReason::Timeout
+                } else {
+                    leaving.reason
+                }));
             }
         }
     }
@@ -190,7 +293,7 @@ impl Session {
     /// When something may have to be decided again, unless something happens before.
     fn next_look(&self, facts: &Facts) -> Option<Instant> {
         match self.leaving {
-            Some(leaving) => leaving.until,
+            Some(leaving) => leaving.wait.and_then(|wait| wait.until),
             None => {
                 let held = facts.held_until.filter(|&until| until > facts.now);
                 let times = [facts.expires, facts.idle_until, held];
@@ -200,24 +303,25 @@ impl Session {
     }
 
     /// Says GOAWAY where no more requests are to be taken.
-    fn leave_if_due(&mut self, facts: &Facts, core: &Core) {
+    fn leave_if_due(&mut self, facts: &Facts) {
         if self.leaving.is_none()
             && let Some(reason) = farewell(facts)
         {
             self.connection.graceful_shutdown();
-            self.leaving = Some(Leaving {
-                reason,
-                until: None,
-            });
+            self.leaving = Some(Leaving { reason, wait: None });
         }
-        if let Some(leaving) = &mut self.leaving {
-            leaving.until = match (self.requests.is_empty(), leaving.until) {
-                (false, _) => None,
-                (true, Some(until)) => Some(until),
-                // A client that does not read is not waited for longer than one that does not close.
-                (true, None) => Some(facts.now + core.hub().settings.terms.linger.timeout),
-            };
-        }
+    }
+
+    /// Looks how the client does whom nothing but its own pace keeps here.
+    fn note_wait(&mut self, core: &Core) {
+        let Some(leaving) = &mut self.leaving else {
+            return;
+        };
+        leaving.wait = self.requests.is_empty().then(|| {
+            let (written, is_full) = (self.loan.written(), self.loan.is_full());
+            let terms = &core.hub().settings.terms;
+            LastWait::next(leaving.wait, Instant::now(), written, is_full, terms)
+        });
     }
 
     fn note_end(&mut self, end: StreamEnd) {
@@ -234,7 +338,7 @@ impl Session {
                     self.connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
                     self.leaving = Some(Leaving {
                         reason: CloseReason::ProtocolError,
-                        until: None,
+                        wait: None,
                     });
                 }
                 None => {}

@@ -271,3 +271,31 @@ async fn without_limits_nothing_is_cut() {
     tokio::time::sleep(day).await;
     assert_persists(&mut client).await;
 }
+
+/// A client that reads a byte now and then is served where each byte counts, and only there.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_takes_too_little_is_cut_where_enough_is_asked_for() {
+    for (progress, cut) in [(1, false), (100, true)] {
+        let server = builder().write_progress(progress).build().unwrap();
+        let large = service_fn(async |_: Request<Body>| {
+            Ok::<_, Infallible>(Response::new(Body::from(vec![b'x'; 100_000])))
+        });
+        // Not a byte more than the client reads.
+        let (ours, theirs) = duplex(1);
+        let stream = keepline::net::Stream::new(theirs);
+        let ended = server.serve_connection(stream, large);
+        let mut client = RawClient::over(ours);
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        for _ in 0..20 {
+            tokio::time::sleep(5 * SECOND).await;
+            if ended.is_finished() {
+                break;
+            }
+            client.read_exactly(1).await;
+        }
+        assert_eq!(ended.is_finished(), cut, "{progress}");
+        if cut {
+            assert_eq!(ended.await.unwrap(), Timeout);
+        }
+    }
+}

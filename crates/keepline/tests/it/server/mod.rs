@@ -2,12 +2,14 @@
 //! over real sockets where the kernel does.
 
 mod access;
+mod announced;
 mod answers;
 mod bodies;
 mod deadlines;
 mod ecosystem;
 mod ends;
 mod expect;
+mod frames;
 mod http2;
 mod limits;
 mod malformed;

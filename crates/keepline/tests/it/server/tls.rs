@@ -19,7 +19,7 @@ fn tls_server() -> ServerBuilder {
     builder().tls(tls)
 }
 
-fn connector() -> TlsConnector {
+pub(super) fn connector() -> TlsConnector {
     let mut roots = RootCertStore::empty();
     roots.add(certs::authority().der.clone().into()).unwrap();
     let provider = rustls::crypto::aws_lc_rs::default_provider();
