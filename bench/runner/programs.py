@@ -10,7 +10,7 @@ from pathlib import Path
 
 from . import places
 from .places import BENCH, GO_PROGRAMS, cargo_program
-from .work import HELLO, LARGE, PIPELINE, Work
+from .work import HELLO, KIB, LARGE, PIPELINE, Work
 
 LIMIT, PEER, OURS = "limit", "peer", "keepline"
 
@@ -244,8 +244,8 @@ def _keepline_bench(seat: Seat) -> list[str]:
 
 
 def _gateway_conf(work: Work) -> str:
-    """One configuration for nginx and keepline."""
-    is_large = work.body > HELLO or work.post
+    """One configuration for nginx and keepline. Large buffers make short answers slower."""
+    is_large = max(work.body, work.post) > 4 * KIB
     return "nginx/gateway-large.conf" if is_large else "nginx/gateway.conf"
 
 

@@ -247,7 +247,7 @@ def _pipelined(run: Run) -> list[Check]:
     others = ("keepline", "hyper-util legacy", "reqwest", "Go net/http")
     best = min(others, key=lambda name: median(run, "client", name))
     gain = ratio(run, "client", best, "keepline, 16 pipelined")
-    return [Check(gain, f"× {best}", operator.ge, 5)]
+    return [Check(gain, f"× the best, {best}", operator.ge, 5)]
 
 
 def _checkout(run: Run) -> list[Check]:

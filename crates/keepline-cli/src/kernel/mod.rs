@@ -10,9 +10,12 @@ pub(crate) mod diag;
 mod netlink;
 pub(crate) mod sockets;
 
+use std::collections::HashSet;
 use std::io;
+use std::net::SocketAddr;
 
 use self::diag::Message;
+use self::sockets::Source;
 
 /// What became of the connections to one port, counted at the clients' ends.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -32,18 +35,23 @@ pub(crate) struct Tally {
 pub(crate) struct Watch {
     messages: netlink::Messages,
     port: u16,
+    /// Both ends of those that are not new: what is left of connections to somebody who had the
+    /// port before, or from it.
+    old: HashSet<(SocketAddr, SocketAddr)>,
     tally: Tally,
 }
 
 impl Watch {
-    /// Counts what happens to connections to `port` from now on.
+    /// Counts what becomes of connections to `port` that are made from now on.
     ///
     /// # Errors
     /// This kernel does not tell.
     pub(crate) fn start(port: u16) -> io::Result<Self> {
+        let old = sockets::read(Source::Netlink, Some(port))?;
         Ok(Self {
             messages: netlink::Messages::subscribe()?,
             port,
+            old: old.iter().map(|old| (old.local, old.remote)).collect(),
             tally: Tally::default(),
         })
     }
@@ -53,6 +61,7 @@ impl Watch {
         let Self {
             messages,
             port,
+            old,
             tally,
         } = self;
         let complete = messages.read(|message| {
@@ -64,7 +73,7 @@ impl Watch {
                 return;
             };
             // A server's socket has its client's port here, and is not counted.
-            if socket.remote.port() == *port {
+            if socket.remote.port() == *port && !old.contains(&(socket.local, socket.remote)) {
                 tally.connections += 1;
                 tally.segments_sent += u64::from(info.segments_sent);
                 tally.segments_received += u64::from(info.segments_received);
@@ -108,6 +117,10 @@ mod tests {
         use std::net::{TcpListener, TcpStream};
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
+        let before = (
+            TcpStream::connect(address).unwrap(),
+            listener.accept().unwrap(),
+        );
         let mut watch = match Watch::start(address.port()) {
             Ok(watch) => watch,
             Err(error) => {
@@ -116,6 +129,7 @@ mod tests {
                 return;
             }
         };
+        drop(before);
         for _ in 0..3 {
             drop((
                 TcpStream::connect(address).unwrap(),

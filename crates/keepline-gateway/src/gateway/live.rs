@@ -74,7 +74,9 @@ impl Live {
         let groups = groups(&http, before)?;
         let resolvers = resolvers(&http, before)?;
         let logs = Logs::open(&http, before.map(|before| &before.logs))?;
-        open_error_logs(&http, &process.error_logs)?;
+        if process.identity.is_some() {
+            open_error_logs(&http, &process.error_logs)?;
+        }
         let zones = http.limit_req_zones.iter().map(|spec| {
             let known = before.and_then(|before| {
                 let mut zones = before.zones.iter();
