@@ -131,6 +131,8 @@ struct Inner {
     connection: Option<ConnectionInfo>,
     /// The proxy at which, or on the way to which, it went wrong.
     proxy: Option<Box<str>>,
+    /// Where redirects had led.
+    redirected: Option<Box<http::Uri>>,
 }
 
 impl Error {
@@ -140,6 +142,7 @@ impl Error {
             source: None,
             connection: None,
             proxy: None,
+            redirected: None,
         }))
     }
 
@@ -149,6 +152,7 @@ impl Error {
             source: Some(source.into()),
             connection: None,
             proxy: None,
+            redirected: None,
         }))
     }
 
@@ -170,6 +174,7 @@ impl Error {
             source: repeated,
             connection: self.0.connection.clone(),
             proxy: self.0.proxy.clone(),
+            redirected: self.0.redirected.clone(),
         }))
     }
 
@@ -219,6 +224,21 @@ impl Error {
     #[must_use]
     pub fn proxy(&self) -> Option<&str> {
         self.0.proxy.as_deref()
+    }
+
+    /// Tells that redirects had led there.
+    #[cfg(feature = "client")]
+    #[must_use]
+    pub(crate) fn redirected_to(mut self, uri: &http::Uri) -> Self {
+        self.0.redirected = Some(Box::new(uri.clone()));
+        self
+    }
+
+    /// What was being asked when it went wrong, if that was not what the program had asked for: where
+    /// redirects had led.
+    #[must_use]
+    pub fn redirected(&self) -> Option<&http::Uri> {
+        self.0.redirected.as_deref()
     }
 
     /// Whose fault it is.
@@ -293,6 +313,7 @@ impl fmt::Display for Error {
             source,
             connection,
             proxy,
+            redirected,
         } = &*self.0;
         match kind {
             ErrorKind::InvalidRequest => f.write_str("the request cannot be sent")?,
@@ -324,6 +345,9 @@ impl fmt::Display for Error {
         }
         if let Some(connection) = connection {
             write!(f, " [{connection}]")?;
+        }
+        if let Some(uri) = redirected {
+            write!(f, ", redirected to {uri}")?;
         }
         Ok(())
     }

@@ -88,6 +88,7 @@ type Explained = (String, Option<String>);
 
 /// Whose fault it is, and what to do.
 pub(super) fn explain(error: &keepline::Error, uri: &Uri) -> Explained {
+    let uri = error.redirected().unwrap_or(uri);
     explain_kind(error.kind(), &Cause::of(error), &Peer::of(error, uri))
 }
 

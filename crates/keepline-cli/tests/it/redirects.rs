@@ -1,6 +1,7 @@
 //! `keepline get -L`.
 
 use keepline_testkit::peer::{Peer, Script};
+use keepline_testkit::sockets::ReservedPort;
 use serde_json::json;
 
 use crate::binary::run;
@@ -54,4 +55,21 @@ async fn without_it_the_redirect_is_the_answer_and_a_circle_ends() {
     let ran = run(&["get", "-L", &peer.url("/")]).await;
     assert_eq!(ran.code(), 1);
     assert!(ran.stderr.contains("stopped after 10 redirects"), "{ran:?}");
+}
+
+/// The server at the end of the way is blamed, not the one at its beginning.
+#[tokio::test]
+async fn where_redirects_lead_is_blamed_for_what_is_wrong_there() {
+    let closed = ReservedPort::new().expect("a port is free");
+    let nowhere = format!("http://127.0.0.1:{}/x", closed.port());
+    let redirect = format!("HTTP/1.1 302 F\r\nlocation: {nowhere}\r\ncontent-length: 0\r\n\r\n");
+    let peer = Peer::start(Script::new().expect_head().send(redirect).hold());
+    let ran = run(&["get", "-L", &peer.url("/")]).await;
+    assert_eq!(ran.code(), 1);
+    for said in [
+        format!("redirected to {nowhere}"),
+        format!("nothing listens at 127.0.0.1:{}", closed.port()),
+    ] {
+        assert!(ran.stderr.contains(&said), "{said}: {ran:?}");
+    }
 }

@@ -85,7 +85,7 @@ pub(crate) const DIRECTIVES: &[Known] = &[
     row("working_directory", M, Exactly(1), "file", NoEffect("nothing is read from it")),
     row("env", M, Exactly(1), "name[=value]", NoEffect("the environment is that of the process")),
     row("load_module", M, Exactly(1), "file", NoEffect("what is there is built in, and directives of other modules are refused where they stand")),
-    row("worker_connections", E, Exactly(1), "number", Partly("of clients, for each address; connections to upstreams have no limit of their own")),
+    row("worker_connections", E, Exactly(1), "number", Partly("of clients, for each address; connections to upstreams have no limit of their own; addresses that stay keep theirs over a reload")),
     row("use", E, Exactly(1), "method", NoEffect("epoll on Linux, kqueue on BSD")),
     row("multi_accept", E, Flag, "on | off", NoEffect("several are accepted at once as they come")),
     row("accept_mutex", E, Flag, "on | off", NoEffect("each worker has a socket of its own")),

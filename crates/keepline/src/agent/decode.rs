@@ -13,6 +13,7 @@ use std::task::{Context, Poll};
 
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, RANGE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response};
+use pin_project_lite::pin_project;
 use tower_http::decompression::Decompression;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -94,22 +95,38 @@ struct Named<S>(S);
 impl<S> Service<Request<Body>> for Named<S>
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Error>,
-    S::Future: Send + 'static,
 {
     type Response = Response<Body>;
     type Error = Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Error>> + Send>>;
+    type Future = Naming<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.0.poll_ready(cx)
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let response = self.0.call(request);
-        Box::pin(async move {
-            let mut response = response.await?;
+        Naming {
+            response: self.0.call(request),
+        }
+    }
+}
+
+pin_project! {
+    /// The future of [`Named`]. Boxed it would be the second one of each request.
+    #[derive(Debug)]
+    struct Naming<F> {
+        #[pin]
+        response: F,
+    }
+}
+
+impl<F: Future<Output = Result<Response<Body>, Error>>> Future for Naming<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.project().response.poll(cx).map_ok(|mut response| {
             name(response.headers_mut());
-            Ok(response)
+            response
         })
     }
 }

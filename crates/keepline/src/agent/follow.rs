@@ -111,7 +111,11 @@ where
     let mut hops = Vec::new();
     loop {
         let mut replay = body.replay();
-        let mut response = inner.call(Request::from_parts(parts.clone(), body)).await?;
+        let answered = inner.call(Request::from_parts(parts.clone(), body)).await;
+        let mut response = answered.map_err(|error| match hops.is_empty() {
+            true => error,
+            false => error.redirected_to(&asked),
+        })?;
         let decision = decide(&Hop {
             status: response.status(),
             answer: response.headers(),

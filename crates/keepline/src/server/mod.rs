@@ -329,7 +329,7 @@ impl Handle {
     /// A rest that has begun is as long as it was to be, and HTTP/2 keeps what the builder was told.
     ///
     /// # Errors
-    /// As [`ServerBuilder::build`](super::ServerBuilder::build); then nothing changes.
+    /// As [`ServerBuilder::build`]; then nothing changes.
     pub fn receive_with(&self, reception: Reception) -> Result<(), InvalidSetting> {
         let hub = &self.0.hub;
         hub.receptions.change(reception.validated(&hub.settings)?);

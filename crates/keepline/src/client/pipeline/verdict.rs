@@ -253,6 +253,7 @@ mod tests {
         }
         for (what, shown) in [
             ("ours", one(Cause::Ours)),
+            ("the network's", one(Cause::Lost)),
             ("it bore some", Shown { borne: 1, ..CUT }),
             (
                 "the race",

@@ -1,9 +1,12 @@
 //! Pipelines that are cut: what was not answered is sent again, the first of it alone.
 
+use std::time::Duration;
+
 use keepline::{CloseReason, ErrorKind, Transport};
 use keepline_testkit::peer::{Peer, Script};
+use tokio::time::timeout;
 
-use super::super::support::{Far, Pipes, answer, ok, stats, until_idle};
+use super::super::support::{Far, Pipes, answer, exchange, get, ok, stats, until_idle};
 use super::{
     answered, ask, ask_all, closed_for, leaves_nothing, path, paths, serve, texts, tokens,
     trusting, trusting_with,
@@ -42,6 +45,24 @@ async fn a_server_that_closes_after_some_answers_gets_the_rest_again() {
         assert_eq!(closed_for(&transport, CloseReason::PeerClosed), 1);
         leaves_nothing(&transport).await;
     }
+}
+
+/// RFC 9112 §9.3.2: the client "MUST NOT pipeline immediately after connection establishment" then.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_sent_behind_the_first_one_until_it_is_answered() {
+    let (transport, mut pipes, mut far) = trusting(8).await;
+    let asked = ask_all(&transport, ["a", "b", "c"]);
+    paths(&mut far, 3).await;
+    drop(far);
+    let mut next = pipes.accept().await;
+    assert_eq!(path(&mut next).await, "a");
+    // Paused time passes when there is nothing else to do.
+    let more = timeout(Duration::from_millis(100), next.read_head()).await;
+    assert!(more.is_err(), "{more:?} came behind it");
+    next.send(ok("a")).await;
+    assert_eq!(paths(&mut next, 2).await, ["b", "c"]);
+    next.send(tokens(&["b", "c"])).await;
+    assert_eq!(texts(asked).await, ["a", "b", "c"]);
 }
 
 #[tokio::test]
@@ -165,6 +186,29 @@ async fn a_surplus_answer_answers_nothing() {
     assert_eq!(closed_for(&transport, CloseReason::UnsolicitedBytes), 1);
 }
 
+/// Nor does it answer whoever asks at once, while the line still has the connection.
+#[tokio::test]
+async fn a_surplus_answer_is_not_the_next_ones_either() {
+    let (transport, mut pipes, mut far) = trusting(8).await;
+    let asking = tokio::spawn({
+        let transport = transport.clone();
+        async move {
+            let mut texts = Vec::new();
+            for path in ["a", "b"] {
+                let asked = get(&format!("http://a/{path}"));
+                texts.push(exchange(&transport, asked).await.unwrap().0);
+            }
+            texts
+        }
+    });
+    assert_eq!(path(&mut far).await, "a");
+    far.send(tokens(&["a", "surplus"])).await;
+    let mut other = pipes.accept().await;
+    serve(&mut other, 1).await;
+    assert_eq!(asking.await.unwrap(), ["a", "b"]);
+    assert_eq!(closed_for(&transport, CloseReason::UnsolicitedBytes), 1);
+}
+
 #[tokio::test]
 async fn with_retries_off_what_was_not_answered_fails() {
     let (transport, _pipes, mut far) = trusting_with(8, |x| x.retry(false)).await;
@@ -233,10 +277,7 @@ async fn resets_of_real_sockets_are_retried_too() {
         let asked: Vec<_> = (0..4)
             .map(|_| {
                 let (transport, url) = (transport.clone(), url.clone());
-                tokio::spawn(async move {
-                    super::super::support::exchange(&transport, super::super::support::get(&url))
-                        .await
-                })
+                tokio::spawn(async move { exchange(&transport, get(&url)).await })
             })
             .collect();
         assert_eq!(texts(asked).await, ["x", "x", "x", "x"]);
