@@ -1,6 +1,7 @@
 //! How many requests may still start, how those that ended went, and how long each took.
 
 use std::fmt;
+use std::future::Future;
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -58,6 +59,26 @@ impl Recorder {
         let count = i64::try_from(count).expect("a pipeline depth is small");
         self.deadline.is_none_or(|deadline| now < deadline)
             && self.remaining.fetch_sub(count, Ordering::Relaxed) >= count
+    }
+
+    /// A worker of a pooled client: one exchange after the other, each told how many were before it,
+    /// until the load is over.
+    pub async fn repeat<F>(&self, exchange: impl Fn(usize) -> F)
+    where
+        F: Future<Output = Result<(), String>>,
+    {
+        let mut now = Instant::now();
+        let mut turn = 0;
+        while self.may_start(1, now) {
+            let started = now;
+            let outcome = exchange(turn).await;
+            turn += 1;
+            now = Instant::now();
+            match outcome {
+                Ok(()) => self.succeeded(1, now - started),
+                Err(failure) => self.failed(failure),
+            }
+        }
     }
 
     pub fn succeeded(&self, count: usize, latency: Duration) {

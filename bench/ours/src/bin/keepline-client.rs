@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Instant;
 
 use bench_common::{ExpectedBody, Load, Recorder};
 use bytes::Bytes;
@@ -61,18 +60,11 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
 }
 
 async fn make_requests(work: Arc<Work>, worker: usize) {
-    let mut now = Instant::now();
-    let mut turn = 0;
-    while work.recorder.may_start(1, now) {
-        let started = now;
-        let outcome = exchange(&work, &work.uris[work.load.origin_of(worker, turn)]).await;
-        turn += 1;
-        now = Instant::now();
-        match outcome {
-            Ok(()) => work.recorder.succeeded(1, now - started),
-            Err(failure) => work.recorder.failed(failure),
-        }
-    }
+    let work = &*work;
+    let target = |turn| &work.uris[work.load.origin_of(worker, turn)];
+    work.recorder
+        .repeat(|turn| exchange(work, target(turn)))
+        .await;
 }
 
 async fn exchange(work: &Work, uri: &Uri) -> Result<(), String> {
