@@ -105,8 +105,6 @@ pub(crate) fn check(
     server: Option<Timeout>,
     round_trip: Duration,
 ) -> Verdict {
-    let client = client.map(Timeout::at_the_longest);
-    let server = server.map(Timeout::at_the_shortest);
     match (client, server) {
         (_, Some(Timeout::Never)) => Verdict::Holds,
         (None | Some(Timeout::AtLeast(_)), _)
