@@ -6,7 +6,6 @@
 use std::io::Write;
 use std::time::SystemTime;
 
-use keepline::net::PeerAddr;
 use keepline::proto::RequestHead;
 use keepline::server::{Exchange, RequestInfo};
 
@@ -15,9 +14,9 @@ use super::append::{
 };
 use super::captures::Captures;
 use super::lookup::first;
-use super::state::{Attempt, Request, ip_of};
+use super::state::{Attempt, Request};
 use super::time::{Civil, append_msec, append_seconds};
-use crate::config::{ListenAddress, MapId, Pattern, Piece, ServerName, Template, Variable};
+use crate::config::{MapId, Pattern, Piece, ServerName, Template, Variable};
 
 /// A request as its variables see it.
 #[derive(Debug, Clone, Copy)]
@@ -28,68 +27,13 @@ pub(crate) struct View<'a> {
     pub(crate) exchange: &'a Exchange<'a>,
 }
 
-/// The name that OpenSSL, and so nginx, has for a cipher suite: those of TLS 1.3 are called as IANA calls them.
-fn openssl_name(name: &str, out: &mut Vec<u8>) {
-    let own = name
-        .strip_prefix("TLS_")
-        .and_then(|rest| rest.split_once("_WITH_"));
-    let Some((exchange, cipher)) = own else {
-        return out.extend_from_slice(name.as_bytes());
-    };
-    let cipher = cipher
-        .replace("AES_", "AES")
-        .replace("POLY1305_SHA256", "POLY1305");
-    out.extend_from_slice(format!("{exchange}-{cipher}").replace('_', "-").as_bytes());
-}
-
 /// How deep maps may refer to each other: one that refers to itself is undefined there.
 const MAP_DEPTH: u8 = 16;
 
 impl View<'_> {
-    /// What the handshake has settled; nothing without TLS.
-    fn append_tls(&self, variable: &Variable, out: &mut Vec<u8>) -> bool {
-        let Some(tls) = self.exchange.tls() else {
-            return false;
-        };
-        match variable {
-            Variable::SslCipher => match tls.cipher_suite() {
-                Some(name) => openssl_name(&name, out),
-                None => return false,
-            },
-            Variable::SslServerName => match tls.server_name() {
-                Some(name) => out.extend_from_slice(name.as_bytes()),
-                None => return false,
-            },
-            Variable::SslSessionReused => out.push(if tls.is_resumed() { b'r' } else { b'.' }),
-            _ => out.extend_from_slice(tls.version().as_bytes()),
-        }
-        true
-    }
-
-    /// Where the client has connected to; only the kernel knows it where all addresses are listened on.
-    fn append_server_addr(&self, out: &mut Vec<u8>) {
-        match &self.request.endpoint.listen.address {
-            ListenAddress::Unix(path) => {
-                append_display(&format_args!("unix:{}", path.display()), out);
-            }
-            ListenAddress::Inet(listened) if listened.ip().is_unspecified() => {
-                let local = self.exchange.local_addr().unwrap_or(*listened);
-                append_display(&local.ip().to_canonical(), out);
-            }
-            ListenAddress::Inet(listened) => append_display(&listened.ip(), out),
-        }
-    }
-
     /// Appends what `template` is for this request.
     pub(crate) fn append(&self, template: &Template, out: &mut Vec<u8>) {
-        for piece in template.pieces() {
-            match piece {
-                Piece::Literal(text) => out.extend_from_slice(text.as_bytes()),
-                Piece::Variable(variable) => {
-                    self.variable(variable, out);
-                }
-            }
-        }
+        self.append_within(template, MAP_DEPTH, out);
     }
 
     /// What `template` is for this request.
@@ -335,16 +279,6 @@ impl View<'_> {
             Variable::UpstreamCookie(name) => return append_some(self.upstream_cookie(name), out),
         }
         true
-    }
-
-    /// The address of the client, unless it came by a Unix socket.
-    pub(crate) fn remote(&self) -> Option<(std::net::IpAddr, u16)> {
-        self.request
-            .real_address
-            .or_else(|| match self.info.peer() {
-                PeerAddr::Tcp(address) => Some((ip_of(address), address.port())),
-                _ => None,
-            })
     }
 
     fn protocol(&self) -> &'static [u8] {

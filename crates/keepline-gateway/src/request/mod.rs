@@ -6,6 +6,7 @@
 mod append;
 mod base64;
 mod captures;
+mod connection;
 mod evaluate;
 mod fields;
 mod lookup;
