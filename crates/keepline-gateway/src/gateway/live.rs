@@ -9,7 +9,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use keepline::net::Hickory;
 use rustls::ServerConfig;
-use tokio::sync::watch;
 
 use super::endpoint::Endpoint;
 use super::logs::Logs;
@@ -23,7 +22,7 @@ use crate::error_log::ErrorLogs;
 use crate::exchange::Plan;
 use crate::limit::Zone;
 use crate::route::{Locations, MapRows};
-use crate::upstream::{Follower, Group, names};
+use crate::upstream::{Follower, Group, Presence, names};
 
 /// Servers that only requests have named, at most: whoever sends them decides how many there are.
 const MOST_UNLISTED: usize = 1000;
@@ -121,7 +120,7 @@ impl Live {
     }
 
     /// Who follows the names of upstreams that nobody follows yet.
-    pub(crate) fn followers(&self) -> Vec<(Follower, watch::Receiver<usize>)> {
+    pub(crate) fn followers(&self) -> Vec<(Follower, Presence)> {
         let followers = self.groups.iter().flat_map(|group| {
             let upstream = &group.upstream;
             let asker = upstream.resolver.as_ref().and_then(|wanted| {

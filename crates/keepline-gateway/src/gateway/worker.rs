@@ -7,12 +7,12 @@ use std::time::Instant;
 
 use keepline::net::Listener;
 use keepline::server::Server;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use super::Shared;
 use crate::exchange::Gate;
-use crate::upstream::Follower;
+use crate::upstream::{Follower, Presence};
 use crate::user::Identity;
 
 /// What a worker is to do.
@@ -21,7 +21,7 @@ pub(crate) enum Duty {
     /// A listening socket is to be served.
     Serve(Box<Socket>),
     /// A name is to be followed, which ends with the upstream that it is of, or with the worker.
-    Follow(Box<Follower>, watch::Receiver<usize>),
+    Follow(Box<Follower>, Presence),
 }
 
 /// A listening socket, and what serves it.

@@ -23,6 +23,9 @@ const MISSING_PAUSE: Duration = Duration::from_secs(10);
 /// And no later than after this time.
 const LONGEST_PAUSE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
+/// Ends with the upstream; what it tells of its servers is for others.
+pub(crate) type Presence = watch::Receiver<Vec<bool>>;
+
 /// Follows the addresses of one server.
 #[derive(Debug)]
 pub(crate) struct Follower {
@@ -75,7 +78,7 @@ fn lesson(
 
 impl Follower {
     /// Asks again and again, until the upstream is gone.
-    pub(crate) async fn follow(self, mut presence: watch::Receiver<usize>) {
+    pub(crate) async fn follow(self, mut presence: Presence) {
         let work = async {
             loop {
                 let answer = self.ask().await;
@@ -95,7 +98,7 @@ impl Follower {
         };
         tokio::select! {
             () = work => {}
-            // What it counts may change; only its end ends this.
+            // What it tells may change; only its end ends this.
             _ = presence.wait_for(|_| false) => {}
         }
     }

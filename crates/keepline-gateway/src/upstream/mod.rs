@@ -12,7 +12,7 @@ mod next;
 mod roster;
 
 pub(crate) use balance::{Asker, Fared, Tried};
-pub(crate) use follow::Follower;
+pub(crate) use follow::{Follower, Presence};
 pub(crate) use group::{Group, Seat};
 pub(crate) use next::{Failed, Next, Rules, cause_of, is_idempotent, next, status_of};
 pub(crate) use roster::Entry;

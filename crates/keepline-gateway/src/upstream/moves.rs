@@ -12,7 +12,7 @@ use keepline::net::PeerAddr;
 use tokio::sync::watch;
 
 use super::Group;
-use super::follow::Follower;
+use super::follow::{Follower, Presence};
 use super::roster::{Listed, Roster};
 use crate::config::{Address, MovingName, Upstream};
 
@@ -21,10 +21,8 @@ use crate::config::{Address, MovingName, Upstream};
 pub(super) struct Moves {
     /// The addresses of each server. Locked before the balancer.
     servers: Mutex<Vec<Vec<Known>>>,
-    /// Which of them have had an answer.
-    answered: Mutex<Vec<bool>>,
-    /// How many have not. Dropped, it ends the tasks that follow them.
-    unanswered: watch::Sender<usize>,
+    /// Which of them have had an answer, or need none. Dropped, it ends the tasks that follow them.
+    answered: watch::Sender<Vec<bool>>,
     /// Somebody follows them.
     is_followed: AtomicBool,
 }
@@ -51,12 +49,10 @@ impl Moves {
             fixed.collect()
         });
         let servers = servers.collect();
-        let answered: Vec<bool> = upstream.servers.iter().map(|s| s.moves.is_none()).collect();
-        let unanswered = answered.iter().filter(|answered| !**answered).count();
+        let answered = upstream.servers.iter().map(|s| s.moves.is_none()).collect();
         Self {
             servers: Mutex::new(servers),
-            answered: Mutex::new(answered),
-            unanswered: watch::Sender::new(unanswered),
+            answered: watch::Sender::new(answered),
             is_followed: AtomicBool::new(false),
         }
     }
@@ -67,7 +63,7 @@ impl Group {
     pub(crate) fn followers(
         self: &Arc<Self>,
         make: impl Fn(Weak<Self>, usize, &MovingName) -> Option<Follower>,
-    ) -> Vec<(Follower, watch::Receiver<usize>)> {
+    ) -> Vec<(Follower, Presence)> {
         let Some(moves) = &self.moves else {
             return Vec::new();
         };
@@ -77,7 +73,7 @@ impl Group {
         let servers = self.upstream.servers.iter().enumerate();
         let followers = servers.filter_map(|(index, server)| {
             let follower = make(Arc::downgrade(self), index, server.moves.as_ref()?)?;
-            Some((follower, moves.unanswered.subscribe()))
+            Some((follower, moves.answered.subscribe()))
         });
         followers.collect()
     }
@@ -85,13 +81,14 @@ impl Group {
     /// Ready when each name has had its first answer, or there is nothing to wait for.
     pub(crate) fn first_answers(&self) -> Option<impl Future<Output = ()> + use<>> {
         let moves = self.moves.as_ref()?;
-        if *moves.unanswered.borrow() == 0 {
+        let all = |answered: &Vec<bool>| answered.iter().all(|is_answered| *is_answered);
+        if all(&moves.answered.borrow()) {
             return None;
         }
-        let mut unanswered = moves.unanswered.subscribe();
+        let mut answered = moves.answered.subscribe();
         Some(async move {
             // An end of the group is an end of the wait.
-            let _ = unanswered.wait_for(|left| *left == 0).await;
+            let _ = answered.wait_for(all).await;
         })
     }
 
@@ -108,17 +105,10 @@ impl Group {
                 self.close_left();
             }
         }
-        let mut answered = moves
-            .answered
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some(is_answered) = answered.get_mut(server)
-            && !std::mem::replace(is_answered, true)
-        {
-            moves
-                .unanswered
-                .send_modify(|left| *left = left.saturating_sub(1));
-        }
+        moves.answered.send_if_modified(|answered| {
+            let of_server = answered.get_mut(server);
+            of_server.is_some_and(|is_answered| !std::mem::replace(is_answered, true))
+        });
     }
 
     /// Has those join and leave that the answer says. True: some have left.
