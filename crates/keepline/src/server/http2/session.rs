@@ -235,22 +235,21 @@ impl Session<'_> {
             self.note_idle(core, cx);
             let facts = self.facts(core);
             self.leave_if_due(&facts);
+            let left_for = self.leaving.map(|leaving| leaving.reason);
             match self.connection.poll_accept(cx) {
                 Poll::Ready(Some(Ok((request, respond)))) => {
                     self.start(core, service, request, respond);
                     continue;
                 }
                 Poll::Ready(Some(Err(error))) => {
-                    let leaving = self.leaving.map(|leaving| leaving.reason);
-                    let reason = leaving.unwrap_or_else(|| reason_of(&error));
+                    let reason = left_for.unwrap_or_else(|| reason_of(&error));
                     return Poll::Ready(match error.is_io() {
                         true => SessionEnd::GivenUp(reason),
                         false => SessionEnd::Over(reason),
                     });
                 }
                 Poll::Ready(None) => {
-                    let leaving = self.leaving.map(|leaving| leaving.reason);
-                    let reason = leaving.unwrap_or(CloseReason::PeerClosed);
+                    let reason = left_for.unwrap_or(CloseReason::PeerClosed);
                     return Poll::Ready(SessionEnd::Over(reason));
                 }
                 Poll::Pending => {}
