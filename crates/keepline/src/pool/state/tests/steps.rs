@@ -121,7 +121,8 @@ pub(super) fn limits() -> impl Strategy<Value = Limits> {
                     idle_timeout: Some(Duration::from_secs(1)),
                     order,
                     on_miss,
-                    learns: true,
+                    // The model has only the limits that it is told.
+                    learns: false,
                 },
             },
         )
